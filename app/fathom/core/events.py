@@ -1,0 +1,230 @@
+"""What happens, as two tagged unions: AgentEvent of a run, EngineEvent of one generation; and the engine's state.
+
+Each has ``type`` in its JSON form, the class's name. Deltas pass by; whatever is not a delta is in the database before
+anybody sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from fathom.core.types import FinishReason, Observation, Report, Step, Task, ToolChoice, Usage
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all events."""
+
+
+# --- of a run -----------------------------------------------------------------------------------------------------
+
+
+class RunStarted(Event, frozen=True):
+    """A run begins, or goes on from ``first_step`` after an interruption."""
+
+    task: Task
+    model: str = ""
+    keep: int = 5
+    max_calls: int = 600
+    context_tokens: int = 0
+    first_step: int = 1
+    scripted: bool = False
+
+
+class StepStarted(Event, frozen=True):
+    """A turn begins. ``in_view``: the steps whose observations the model sees; ``prompt_tokens``: the prompt's size."""
+
+    step: int
+    tool_choice: ToolChoice = "auto"
+    in_view: tuple[int, ...] = ()
+    prompt_tokens: int = 0
+    context_tokens: int = 0
+
+
+class PromptProgress(Event, frozen=True):
+    """The model reads: ``done`` of ``total`` prompt tokens are evaluated."""
+
+    step: int
+    done: int
+    total: int
+
+
+class ThoughtDelta(Event, frozen=True):
+    """More text of the thought."""
+
+    step: int
+    text: str
+
+
+class CallDelta(Event, frozen=True):
+    """The model writes a call: raw text, for a sign of life only."""
+
+    step: int
+    text: str
+
+
+class CallStarted(Event, frozen=True):
+    """A tool runs."""
+
+    step: int
+    call_id: str
+    name: str
+    arguments: dict[str, object]
+    thought: str = ""  # the whole thought, so that a step that is cut off later keeps it
+
+
+class ObservationReady(Event, frozen=True):
+    """A tool returned."""
+
+    step: int
+    observation: Observation
+
+
+class StepFinished(Event, frozen=True):
+    """The turn is complete. ``tokens_per_second`` is the decode speed."""
+
+    step: Step
+    tokens_per_second: float = 0.0
+
+
+class AnswerStarted(Event, frozen=True):
+    """The report is being written from the trace."""
+
+    reason: FinishReason
+    prompt_tokens: int = 0
+
+
+class AnswerDelta(Event, frozen=True):
+    """More text of the final answer."""
+
+    text: str
+
+
+class Notice(Event, frozen=True):
+    """Something a person should know: a fall-back, a limit, a tool that is off. ``level`` picks the colour and icon."""
+
+    text: str
+    level: Literal["info", "warning"] = "info"
+    step: int = 0
+
+
+class RunPaused(Event, frozen=True):
+    """The run waits until the person resumes it."""
+
+    step: int = 0
+
+
+class RunResumed(Event, frozen=True):
+    """The run goes on."""
+
+    step: int = 0
+
+
+class RunFinished(Event, frozen=True):
+    """The run ended with a report. ``answer`` is the short answer, "" when there is none."""
+
+    answer: str
+    finish_reason: FinishReason
+    report: Report
+    seconds: float = 0.0
+
+
+class RunStopped(Event, frozen=True):
+    """The person stopped the run; the finished steps stay."""
+
+    step: int = 0
+
+
+class RunFailed(Event, frozen=True):
+    """The run ended with an error; the finished steps stay. ``remedy`` is one of ``errors.REMEDIES``."""
+
+    message: str
+    needs: str = ""
+    has: str = ""
+    do: str = ""
+    remedy: str = ""
+    detail: str = ""  # for the log: the tail of the engine's stderr, a traceback
+    engine: bool = False  # True when it was the engine
+    partial_text: str = ""  # what the model had written of the cut-off step
+
+
+class RunInterrupted(Event, frozen=True):
+    """Only when a stored session is opened: the app ended in the middle of ``step``; ``had`` names the parts kept."""
+
+    step: int
+    thought: str = ""
+
+
+AgentEvent = (
+    RunStarted
+    | StepStarted
+    | PromptProgress
+    | ThoughtDelta
+    | CallDelta
+    | CallStarted
+    | ObservationReady
+    | StepFinished
+    | AnswerStarted
+    | AnswerDelta
+    | Notice
+    | RunPaused
+    | RunResumed
+    | RunFinished
+    | RunStopped
+    | RunFailed
+    | RunInterrupted
+)
+
+DELTAS = (PromptProgress, ThoughtDelta, CallDelta, AnswerDelta)
+"""Events that pass by and are not stored."""
+
+
+# --- of one generation --------------------------------------------------------------------------------------------
+
+
+class PrefillProgress(Event, frozen=True):
+    """``done`` of ``total`` prompt tokens are in the KV cache; ``reused`` of them were there already."""
+
+    done: int
+    total: int
+    reused: int = 0
+
+
+class TokenDelta(Event, frozen=True):
+    """Text of one or more tokens; ``ids`` and ``logprobs`` (nats, of the sampled ids) when they were asked for."""
+
+    text: str
+    ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+
+
+class GenerationFinished(Event, frozen=True):
+    """The generation ended: at a stop or end-of-turn token, at the length limit, or because it was cancelled."""
+
+    reason: Literal["stop", "length", "cancelled"]
+    usage: Usage
+
+
+EngineEvent = PrefillProgress | TokenDelta | GenerationFinished
+
+
+# --- of the engine's life -----------------------------------------------------------------------------------------
+
+
+class EngineStatus(Event, frozen=True):
+    """The engine's state, for the status bar and the first-run card.
+
+    ``missing``: the inference library is not there. ``building``: it is being compiled, ``done`` of ``total`` files.
+    ``no_model``: no model file. ``fetching``: the embedded model is being taken. ``loading``; ``ready``; ``failed``.
+    ``message`` is one plain sentence. ``eta_s`` is None while it is not known yet.
+    """
+
+    state: Literal["missing", "building", "no_model", "fetching", "loading", "ready", "failed"]
+    message: str = ""
+    done: int = 0
+    total: int = 0
+    eta_s: float | None = None
+    model: str = ""
+    embedded: bool = False
+    detail: str = ""

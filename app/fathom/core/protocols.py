@@ -1,0 +1,201 @@
+"""The seams between the floors, as Protocols.
+
+``Backend`` is synchronous and lives in the engine's process; ``Engine`` is its asynchronous face, which the agent sees.
+``Tool`` is one tool; ``Toolbox`` is what the agent sees of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import msgspec
+
+from fathom.core.events import EngineEvent
+from fathom.core.types import (
+    EngineInfo,
+    Message,
+    Observation,
+    Passage,
+    Report,
+    Sampling,
+    Scope,
+    Session,
+    ToolCall,
+    ToolSpec,
+    Trajectory,
+)
+
+
+class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One generation.
+
+    The engine renders ``messages`` with the model's own chat template and opens the assistant's turn, then appends
+    ``prefill`` (text put in the model's mouth; not echoed in the events). ``grammar`` is a llguidance Lark grammar
+    over the generated text, "" for none; with it, the text is a complete word of the grammar unless the generation was
+    cancelled or ran into ``max_tokens``.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    sampling: Sampling = Sampling()
+    prefill: str = ""
+    stop: tuple[str, ...] = ()
+    grammar: str = ""
+    logprobs: bool = False
+
+
+class Backend(Protocol):
+    """A model in this process. Not thread-safe: one generation at a time."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def generate(self, request: GenerateRequest, cancelled: Callable[[], bool]) -> Iterator[EngineEvent]:
+        """Yield PrefillProgress and TokenDelta, and one GenerationFinished at the end, also after a cancel.
+
+        Raises EngineError when the prompt does not fit or the grammar is refused.
+        """
+        ...
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the rendered prompt of ``messages`` (of the bare text when it is one message of role "tool")."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """A model somewhere else. Closing the generator (``aclose``) or cancelling the task stops the generation."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
+        """As Backend.generate. Raises EngineDied when the process is gone."""
+        ...
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class Toolbox(Protocol):
+    """What the agent sees of the tools of one session."""
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The tools that can be called now; it may change between turns."""
+        ...
+
+    async def call(self, call: ToolCall) -> Observation:
+        """Run a call. A ToolError inside becomes an observation with ``is_error``; bugs propagate."""
+        ...
+
+
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tool returns: ``text`` for the model; ``title``, ``best`` for people; ``passages`` for citations.
+
+    ``urls`` are the addresses that this result has shown to the model, and that may be opened from now on.
+    """
+
+    text: str
+    title: str = ""
+    best: str = ""
+    passages: tuple[Passage, ...] = ()
+    urls: tuple[str, ...] = ()
+
+
+class Tool(Protocol):
+    """One tool. Its ``Arguments`` struct is its JSON schema; that struct's docstring is what the model reads of it."""
+
+    name: ClassVar[str]
+    server: ClassVar[str]
+    Arguments: ClassVar[type[msgspec.Struct]]
+
+    def unavailable(self) -> str:
+        """Why the tool is off just now, "" when it is on."""
+        ...
+
+    async def run(self, arguments: msgspec.Struct) -> ToolResult:
+        """Do it. Raises ToolError for whatever the model can mend."""
+        ...
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A search result. ``snippet`` is original text around the match; ``score`` is higher for better."""
+
+    uri: str
+    title: str
+    snippet: str
+    score: float = 0.0
+    collection: str = ""
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved document, as plain text or Markdown."""
+
+    uri: str
+    title: str
+    text: str
+    collection: str = ""
+    path: str = ""
+
+
+class LibraryIndex(Protocol):
+    """The local library as the tools see it. Calls are short (milliseconds) and safe from any thread."""
+
+    def search(self, query: str, scope: Scope, limit: int = 10, offset: int = 0) -> Sequence[Hit]: ...
+
+    def document(self, uri: str) -> Document | None: ...
+
+
+class SearchProvider(Protocol):
+    """A web search service. Raises ToolError with provider, status and body when it fails: never an empty result."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+
+    async def search(self, query: str, limit: int) -> Sequence[Hit]: ...
+
+
+class Exporter(Protocol):
+    """Writes a finished or partial trajectory in one format. ``suffix`` holds the dot."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    suffix: ClassVar[str]
+
+    def render(self, session: Session, trajectory: Trajectory, report: Report) -> bytes: ...
+
+
+class Parser(Protocol):
+    """Turns the bytes of a hostile file into text, in a process that can be killed."""
+
+    async def parse(self, data: bytes, kind: Literal["html", "pdf", "text"], url: str = "") -> Document:
+        """Raises ToolError when the file is broken, encrypted, without text, or took too long."""
+        ...
+
+
+class Sandbox(Protocol):
+    """A place to run code without network, home or keys."""
+
+    @property
+    def id(self) -> str: ...
+
+    async def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> SandboxResult: ...
+
+    def inside(self, path: str) -> Path:
+        """The host path of a path in the sandbox's workspace. Raises ToolError when it lies outside of it."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class SandboxResult(msgspec.Struct, frozen=True, kw_only=True):
+    """``output`` is stdout and stderr as they came, cut in the middle; ``exit_code`` is None after a time-out."""
+
+    output: str
+    exit_code: int | None
+    seconds: float
+    timed_out: bool = False

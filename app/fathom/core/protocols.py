@@ -88,6 +88,10 @@ class Toolbox(Protocol):
         """The tools that can be called now; it may change between turns."""
         ...
 
+    def all_specs(self) -> tuple[ToolSpec, ...]:
+        """Every tool of the run with its full schema, the same through the whole run: for the system prompt."""
+        ...
+
     async def call(self, call: ToolCall) -> Observation:
         """Run a call. A ToolError inside becomes an observation with ``is_error``; bugs propagate."""
         ...
@@ -123,13 +127,18 @@ class Tool(Protocol):
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """A search result. ``snippet`` is original text around the match; ``score`` is higher for better."""
+    """A search result. ``snippet`` is original text around the match; ``score`` is higher for better.
+
+    Of a saved document, ``snippet == document.text[start:end]``; from the web both are 0.
+    """
 
     uri: str
     title: str
     snippet: str
     score: float = 0.0
     collection: str = ""
+    start: int = 0
+    end: int = 0
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,8 +181,13 @@ class Exporter(Protocol):
 class Parser(Protocol):
     """Turns the bytes of a hostile file into text, in a process that can be killed."""
 
-    async def parse(self, data: bytes, kind: Literal["html", "pdf", "text"], url: str = "") -> Document:
-        """Raises ToolError when the file is broken, encrypted, without text, or took too long."""
+    async def parse(
+        self, data: bytes, kind: Literal["html", "pdf", "text"], url: str = "", charset: str = ""
+    ) -> Document:
+        """``charset`` is what the server said, "" when it said nothing.
+
+        Raises ToolError when the file is broken, encrypted, without text, or took too long.
+        """
         ...
 
 

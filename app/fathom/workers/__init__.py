@@ -1,0 +1,12 @@
+"""Child processes, each with one reason to die alone, and how the parent talks to them.
+
+They speak JSON lines over inherited pipes: no ports. Listing the roles imports nothing.
+"""
+
+from __future__ import annotations
+
+ROLES: dict[str, str] = {
+    "engine": "fathom.workers.engine:serve",
+    "parser": "fathom.workers.parser:serve",
+}
+"""Role -> "module:attr" of ``serve(channel: host.Channel, argv: list[str]) -> int``, the exit code."""

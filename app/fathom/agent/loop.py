@@ -1,0 +1,414 @@
+"""The agent loop: ask the engine, run the call, record the step; then write the answer from the trace.
+
+Knows nothing of Qt, SQLite or processes. Errors that the model can mend become observations; every other one
+propagates.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from fathom.agent import guards, prompts
+from fathom.agent.control import RunControl
+from fathom.agent.report import boxed, build_report
+from fathom.core.events import (
+    AgentEvent,
+    AnswerDelta,
+    AnswerStarted,
+    CallDelta,
+    CallStarted,
+    GenerationFinished,
+    Notice,
+    ObservationReady,
+    PrefillProgress,
+    PromptProgress,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    ThoughtDelta,
+    TokenDelta,
+)
+from fathom.core.protocols import Engine, GenerateRequest, Toolbox
+from fathom.core.types import (
+    FinishReason,
+    Message,
+    Observation,
+    Step,
+    Task,
+    ToolCall,
+    ToolChoice,
+    ToolSpec,
+    Trajectory,
+    Usage,
+)
+from fathom.prompting import context
+from fathom.prompting.examples import example_messages
+from fathom.prompting.formats import load_format
+from fathom.prompting.formats.base import Limits
+from fathom.prompting.formats.grammar import answer_grammar
+from fathom.prompting.formats.parsing import Turn, TurnParser
+from fathom.prompting.profiles import Profile
+
+MAX_CALLS = 600
+_MIN_ANSWER_TOKENS = 64
+
+
+async def run(
+    task: Task,
+    engine: Engine,
+    toolbox: Toolbox,
+    profile: Profile,
+    *,
+    control: RunControl | None = None,
+    keep: int = 5,
+    max_calls: int = MAX_CALLS,
+    max_time_s: float = 0.0,
+    history: Sequence[Step] = (),
+) -> AsyncGenerator[AgentEvent, None]:
+    """Research ``task`` and yield what happens; the last event is RunFinished.
+
+    ``keep`` is K, ``history`` the finished steps of a run that goes on, ``max_time_s`` 0 for no limit (it is looked at
+    between turns). Cancelling the task, or closing the generator, stops the run. EngineError and bugs propagate.
+    """
+    this = _Run(task, engine, toolbox, profile, control or RunControl(), keep, list(history))
+    started = time.monotonic()
+    info = engine.info
+    yield RunStarted(
+        task=task,
+        model=info.model,
+        keep=keep,
+        max_calls=min(max_calls, MAX_CALLS),
+        context_tokens=this.budget.context,
+        first_step=len(history) + 1,
+        scripted=info.scripted,
+    )
+    reason: FinishReason | None = "answered" if history and not history[-1].calls else None
+    while reason is None:
+        async for event in this.boundary():
+            yield event
+        if this.control.finish_requested:
+            reason = "finish_now"
+        elif sum(len(step.calls) for step in this.steps) >= min(max_calls, MAX_CALLS):
+            reason = "max_calls"
+        elif max_time_s and time.monotonic() - started >= max_time_s:
+            reason = "max_time"
+        elif guards.goes_in_circles(this.steps):
+            reason = "repetition"
+        else:
+            async with aclosing(this.turn()) as events:
+                async for event in events:
+                    yield event
+            reason = this.reason
+    async for event in this.boundary():
+        yield event
+    async with aclosing(this.answer(reason)) as events:
+        async for event in events:
+            yield event
+    answer = boxed(this.final_text)
+    report = build_report(Trajectory(task=task, steps=tuple(this.steps), answer=answer), this.final_text)
+    yield RunFinished(
+        answer=report.answer, finish_reason=reason, report=report, seconds=round(time.monotonic() - started, 3)
+    )
+
+
+class _Run:
+    """One run's state: the steps so far, and what the present turn has written."""
+
+    def __init__(
+        self,
+        task: Task,
+        engine: Engine,
+        toolbox: Toolbox,
+        profile: Profile,
+        control: RunControl,
+        keep: int,
+        steps: list[Step],
+    ) -> None:
+        self.task, self.engine, self.toolbox, self.profile, self.control = task, engine, toolbox, profile, control
+        self.keep, self.steps = keep, steps
+        self.format = load_format(profile.format)
+        self.budget = profile.budget(engine.info.context_tokens or profile.context_tokens)
+        self.opening = self._opening()
+        self.summary = self._request_for_answer(task.question)
+        self.reason: FinishReason | None = None
+        self.final_text = ""
+        self._usage = Usage()
+        self._ended = ""  # how the last generation ended: stop, length, cancelled, repetition
+        self._ids: list[int] = []
+        self._logprobs: list[float] = []
+        self._summary_tokens = 0
+        self._last_result_tokens = 0
+
+    # --- boundaries -----------------------------------------------------------------------------------------------
+
+    async def boundary(self) -> AsyncGenerator[AgentEvent, None]:
+        """Hold here while the run is paused."""
+        if self.control.paused:
+            yield RunPaused(step=len(self.steps))
+            await self.control.going()
+            yield RunResumed(step=len(self.steps))
+
+    # --- a turn ---------------------------------------------------------------------------------------------------
+
+    async def turn(self) -> AsyncGenerator[AgentEvent, None]:
+        """Think, act, observe; sets ``reason`` when the run is to end after it."""
+        index = len(self.steps) + 1
+        messages = context.conversation(self.format, self.opening, self.steps, self.keep)
+        if self.profile.nudge:
+            messages = context.with_request(messages, self.profile.nudge)
+        prompt_tokens = await self.engine.count_tokens(messages)
+        if not self._summary_tokens:
+            self._summary_tokens = await self._size(self.summary)
+        if self.steps and not self._last_result_tokens:  # the run goes on from its history
+            self._last_result_tokens = await self._size("".join(each.text for each in self.steps[-1].observations))
+        if not context.has_room(prompt_tokens, self._last_result_tokens, self._summary_tokens, self.budget):
+            self.reason = "context_full"
+            return
+        specs = self._specs(self.toolbox.specs())
+        choice: ToolChoice = self.profile.tool_choice(index) if specs else "none"
+        yield StepStarted(
+            step=index,
+            tool_choice=choice,
+            in_view=context.retained(index, self.keep),
+            prompt_tokens=prompt_tokens,
+            context_tokens=self.budget.context,
+        )
+        parser = self.format.parser()
+        self._ids, self._logprobs, self._usage = [], [], Usage()
+        async with aclosing(self._generate(index, self._request(messages, specs, choice), parser)) as events:
+            async for event in events:
+                yield event
+        turn = parser.finish()
+        if self.control.finish_requested:
+            yield self._finished(Step(index=index, thought=turn.thought, raw=turn.thought, tool_choice=choice))
+            return
+        if self._ended in ("length", "repetition") and turn.call is None:
+            # Cut off, or in circles: keep the thought and let the model write the call after it.
+            thought = guards.without_repetition(turn.thought)
+            lead = f"{thought}\n" if thought else ""
+            parser = self.format.parser()
+            parser.feed(lead)
+            again = self._request(messages, specs, "required" if specs and self.profile.constrained else choice, lead)
+            async with aclosing(self._generate(index, again, parser)) as events:
+                async for event in events:
+                    yield event
+            turn = parser.finish()
+        if turn.call is None:
+            if turn.cut_off or self._ended in ("length", "repetition"):
+                yield Notice(
+                    text="The model did not get to a call; the report is written.", level="warning", step=index
+                )
+                self.reason = "repetition"
+            else:
+                self.reason = "answered"
+            yield self._finished(Step(index=index, thought=turn.thought, raw=turn.raw, tool_choice=choice))
+            return
+        async with aclosing(self._act(index, turn, choice)) as events:
+            async for event in events:
+                yield event
+
+    def _request(
+        self, messages: Sequence[Message], specs: Sequence[ToolSpec], choice: ToolChoice, lead: str | None = None
+    ) -> GenerateRequest:
+        """A turn's generation; with ``lead``, the thought so far, only what is to follow it: at once, and soberly."""
+        limits = self._limits() if lead is None else Limits(thought_tokens=0, call_tokens=self.budget.output)
+        sampling = guards.livelier(self.profile.sampling, guards.duplicates_in_a_row(self.steps))
+        held = self.profile.constrained
+        return GenerateRequest(
+            messages=tuple(messages),
+            max_tokens=limits.thought_tokens + limits.call_tokens,
+            sampling=sampling if lead is None else msgspec.structs.replace(sampling, temperature=0.0),
+            prefill=lead or "",
+            stop=() if held else self.format.stop,
+            grammar=self.format.grammar(specs, choice, limits) if held else "",
+        )
+
+    async def _generate(
+        self, index: int, request: GenerateRequest, parser: TurnParser
+    ) -> AsyncGenerator[AgentEvent, None]:
+        self._ended = ""
+        thought = ""
+        async with aclosing(self.control.stream_until_finish(self.engine.generate(request))) as stream:
+            async for event in stream:
+                match event:
+                    case PrefillProgress():
+                        yield PromptProgress(step=index, done=event.done, total=event.total)
+                    case TokenDelta():
+                        self._ids.extend(event.ids)
+                        self._logprobs.extend(event.logprobs)
+                        for piece in parser.feed(event.text):
+                            if piece.kind == "call":
+                                yield CallDelta(step=index, text=piece.text)
+                            else:
+                                thought += piece.text
+                                yield ThoughtDelta(step=index, text=piece.text)
+                        if guards.repeats_itself(thought):
+                            self._ended = "repetition"
+                            return
+                        if parser.done and not request.grammar:
+                            self._ended = "stop"
+                            return  # one call a message
+                    case GenerationFinished():
+                        self._ended = event.reason
+                        self._usage = _sum(self._usage, event.usage)
+
+    async def _act(self, index: int, turn: Turn, choice: ToolChoice) -> AsyncGenerator[AgentEvent, None]:
+        """Run the turn's call and record the step."""
+        written = turn.call
+        assert written is not None
+        call = ToolCall(
+            id=f"{index}.0", name=written.name or prompts.UNREADABLE_CALL, arguments=dict(written.arguments)
+        )
+        async for event in self.boundary():
+            yield event
+        yield CallStarted(
+            step=index, call_id=call.id, name=call.name, arguments=dict(call.arguments), thought=turn.thought
+        )
+        observation = await self._observe(index, call, written.error)
+        observation = await self._fitted(observation)
+        yield ObservationReady(step=index, observation=observation)
+        yield self._finished(
+            Step(
+                index=index,
+                thought=turn.thought,
+                calls=(call,),
+                observations=(observation,),
+                raw=turn.raw,
+                tool_choice=choice,
+                usage=self._usage,
+                token_ids=tuple(self._ids),
+                logprobs=tuple(self._logprobs),
+            )
+        )
+
+    async def _observe(self, index: int, call: ToolCall, error: str) -> Observation:
+        if error:
+            text = prompts.unreadable(error)
+            return Observation(
+                call_id=call.id, tool=call.name, text=text, title="This call could not be read", is_error=True
+            )
+        if earlier := guards.same_call(call, self.steps):
+            return guards.duplicate(call, earlier, earlier.index in context.retained(index + 1, self.keep))
+        started = time.monotonic()
+        found = await self.control.until_finish(self.toolbox.call(call))
+        if found is not None:
+            return found
+        return Observation(
+            call_id=call.id,
+            tool=call.name,
+            text=prompts.interrupted(),
+            title="Interrupted",
+            interrupted=True,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    async def _fitted(self, observation: Observation) -> Observation:
+        """The observation with its text cut to the observation cap."""
+        text, left_out = observation.text, 0
+        size = await self._size(text)
+        while size > self.budget.observation and len(text) > 40:
+            shorter = int(len(text) * self.budget.observation / size * 0.95)
+            text, left_out = context.cut(observation.text, shorter)
+            size = await self._size(text)
+        self._last_result_tokens = size
+        if not left_out:
+            return observation
+        return msgspec.structs.replace(observation, text=text, cut_chars=observation.cut_chars + left_out)
+
+    def _finished(self, step: Step) -> StepFinished:
+        if not step.usage.prompt_tokens:
+            step = msgspec.structs.replace(step, usage=self._usage)
+        self.steps.append(step)
+        return StepFinished(step=step, tokens_per_second=round(step.usage.tokens_per_second, 2))
+
+    # --- the answer -----------------------------------------------------------------------------------------------
+
+    async def answer(self, reason: FinishReason) -> AsyncGenerator[AgentEvent, None]:
+        """The final answer from the trace, into ``final_text``."""
+        messages, prompt_tokens, room = await self._answer_view()
+        yield AnswerStarted(reason=reason, prompt_tokens=prompt_tokens)
+        tokens = min(self.profile.answer_tokens, room)
+        held = self.profile.boxed and self.profile.constrained
+        request = GenerateRequest(
+            messages=messages,
+            max_tokens=tokens,
+            sampling=self.profile.answer_sampling or self.profile.sampling,
+            grammar=answer_grammar(max(16, tokens - 140)) if held else "",
+        )
+        parser = self.format.parser()
+        index = len(self.steps) + 1
+        async with aclosing(self.engine.generate(request)) as stream:
+            async for event in stream:
+                match event:
+                    case PrefillProgress():
+                        yield PromptProgress(step=index, done=event.done, total=event.total)
+                    case TokenDelta():
+                        for piece in parser.feed(event.text):
+                            if piece.kind == "thought":
+                                self.final_text += piece.text
+                                yield AnswerDelta(text=piece.text)
+                        if guards.repeats_itself(self.final_text):
+                            break
+                    case GenerationFinished():
+                        pass
+        self.final_text = guards.without_repetition(parser.finish().thought)
+
+    async def _answer_view(self) -> tuple[tuple[Message, ...], int, int]:
+        """The messages for the final answer: with fewer results, then fewer steps, until an answer fits behind them."""
+        wanted = min(self.profile.answer_tokens, self.budget.output)
+        steps, keep = list(self.steps), self.keep if self.keep >= 0 else len(self.steps)
+        while True:
+            view = context.conversation(self.format, self.opening, steps, keep)
+            messages = context.with_request(view, self.summary)
+            size = await self.engine.count_tokens(messages)
+            room = self.budget.context - self.budget.reserve - size
+            if room >= wanted or not steps:
+                return messages, size, max(room, _MIN_ANSWER_TOKENS)
+            if keep > 1:
+                keep -= 1
+            else:
+                steps.pop(0)
+
+    # --- small things ---------------------------------------------------------------------------------------------
+
+    def _specs(self, specs: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
+        only = self.profile.tools
+        return tuple(spec for spec in specs if not only or spec.name in only)
+
+    def _opening(self) -> tuple[Message, ...]:
+        """What every prompt of the run begins with, the same through it, so that its KV cache is reused."""
+        specs = self._specs(self.toolbox.all_specs())
+        system = self.format.system_prompt(specs, today=self.task.today, compact=self.profile.compact)
+        shown = example_messages(self.format, specs, self._request_for_answer, self.profile.examples)
+        return (Message(role="system", content=system), *shown, self.format.question(self.task))
+
+    def _request_for_answer(self, question: str) -> str:
+        return prompts.summary_request(question, compact=self.profile.compact)
+
+    def _limits(self) -> Limits:
+        thought = min(self.profile.thought_tokens, self.budget.output // 2)
+        return Limits(
+            thought_tokens=thought,
+            call_tokens=self.budget.output - thought,
+            one_line=self.profile.one_line_thoughts,
+        )
+
+    async def _size(self, text: str) -> int:
+        return await self.engine.count_tokens((Message(role="tool", content=text),))
+
+
+def _sum(first: Usage, second: Usage) -> Usage:
+    return Usage(
+        prompt_tokens=second.prompt_tokens,
+        reused_tokens=second.reused_tokens,
+        completion_tokens=first.completion_tokens + second.completion_tokens,
+        prefill_seconds=first.prefill_seconds + second.prefill_seconds,
+        decode_seconds=first.decode_seconds + second.decode_seconds,
+    )

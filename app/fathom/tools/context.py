@@ -1,0 +1,141 @@
+"""What the tools of one run share: where to look, which addresses were shown, the sandbox, the folders.
+
+Knows no single tool, and not the agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from fathom.core.protocols import LibraryIndex, Parser, ToolResult
+from fathom.core.types import Observation, Scope, Step, Task
+from fathom.tools.addresses import FetchPolicy
+from fathom.tools.sandbox.holder import SandboxHolder
+from fathom.tools.seen import SeenAddresses, addresses_in
+
+LINK = "   link: "
+"""How a search result's line with its address begins; the model cannot write such a line itself."""
+
+
+class ToolContext:
+    """Made by ``open``; ``close`` removes the sandbox and its files."""
+
+    def __init__(
+        self,
+        *,
+        scope: Scope,
+        question: str = "",
+        library: LibraryIndex,
+        parser: Parser,
+        sandbox: SandboxHolder,
+        attachments: Sequence[str] = (),
+        downloads_dir: Path,
+        compact: bool = False,
+        observation_chars: int = 6000,
+        results: int = 5,
+        fetch_policy: FetchPolicy | None = None,
+        provider_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.scope = scope
+        self.question = question
+        self.library = library
+        self.parser = parser
+        self.sandbox = sandbox
+        self.attachments = tuple(Path(path) for path in attachments)
+        self.downloads_dir = downloads_dir
+        self.compact = compact
+        self.observation_chars = observation_chars
+        self.results = results
+        self.fetch_policy = fetch_policy or FetchPolicy()
+        self.provider_options = provider_options or {}
+        self.seen = SeenAddresses()
+
+    @classmethod
+    async def open(
+        cls,
+        task: Task,
+        *,
+        library: LibraryIndex,
+        parser: Parser,
+        downloads_dir: Path,
+        session_dir: Path,
+        compact: bool = False,
+        observation_chars: int = 6000,
+        results: int = 5,
+        history: Sequence[Step] = (),
+        provider_options: dict[str, Any] | None = None,
+        fetch_policy: FetchPolicy | None = None,
+    ) -> ToolContext:
+        """Try out the sandbox, and note the addresses that the question and the steps so far have shown."""
+        context = cls(
+            scope=task.scope,
+            question=task.question,
+            library=library,
+            parser=parser,
+            sandbox=await SandboxHolder.open(session_dir),
+            attachments=task.attachments,
+            downloads_dir=downloads_dir,
+            compact=compact,
+            observation_chars=observation_chars,
+            results=results,
+            fetch_policy=fetch_policy,
+            provider_options=provider_options,
+        )
+        context.seen.show((address, "") for address in addresses_in(task.question))
+        for step in history:
+            for observation in step.observations:
+                context._remember(observation)
+        return context
+
+    def _remember(self, observation: Observation) -> None:
+        """What an earlier observation showed. Not whatever stands in its text: the model's own words are in there."""
+        for passage in observation.passages:
+            self.seen.note(addresses_in(passage.text))
+        titles = {passage.uri: passage.title for passage in observation.passages}
+        if observation.tool == "google_search":
+            links = [line.removeprefix(LINK) for line in observation.text.splitlines() if line.startswith(LINK)]
+            titles = {link: titles.get(link, "") for link in links}
+        self.seen.show(titles.items())
+
+    async def close(self) -> None:
+        """Remove the sandbox and its files."""
+        await self.sandbox.close()
+
+
+class SessionTool:
+    """Base of the tools: on, always offered, and with the schema that its ``Arguments`` give.
+
+    Satisfies ``core.protocols.Tool``.
+    """
+
+    name: ClassVar[str]
+    server: ClassVar[str]
+    Arguments: ClassVar[type[msgspec.Struct]]
+    aliases: ClassVar[dict[str, str]] = {}  # what models write instead of an argument's name
+
+    def __init__(self, context: ToolContext) -> None:
+        self.context = context
+
+    def unavailable(self) -> str:
+        """Why the tool is off for the whole run, "" when it is on."""
+        return ""
+
+    def offered(self) -> bool:
+        """Whether the model may call it in this turn."""
+        return True
+
+    def mended(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with near-miss names put right."""
+        return {self.aliases.get(name, name): value for name, value in arguments.items()}
+
+    def narrow(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The schema for this turn, for instance with the values that make sense now."""
+        return schema
+
+    async def run(self, arguments: msgspec.Struct) -> ToolResult:
+        """Do it. Raises ToolError for whatever the model can mend."""
+        raise NotImplementedError

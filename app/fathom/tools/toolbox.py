@@ -1,0 +1,113 @@
+"""The tools of one run as the agent sees them: what can be called now, and a call that always gives an observation.
+
+Knows the tools by their registry. Bugs propagate; what the model can mend becomes an observation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from fathom.core import registry
+from fathom.core.errors import ToolError
+from fathom.core.protocols import ToolResult
+from fathom.core.types import Observation, ToolCall, ToolSpec
+from fathom.tools import TOOLS
+from fathom.tools.context import SessionTool, ToolContext
+from fathom.tools.schema import description, flat_schema
+
+
+class SessionToolbox:
+    """Implements ``core.protocols.Toolbox``."""
+
+    def __init__(self, context: ToolContext, *, only: Sequence[str] = ()) -> None:
+        """Raises UnknownNameError when ``only`` names a tool that there is not."""
+        self._context = context
+        self._tools: dict[str, SessionTool] = {}
+        self._off: dict[str, str] = {}
+        for name in only or TOOLS:
+            tool: SessionTool = registry.load(TOOLS, name, "tool")(context)
+            reason = tool.unavailable()
+            if reason:
+                self._off[name] = reason
+            else:
+                self._tools[name] = tool
+
+    @property
+    def context(self) -> ToolContext:
+        """What the tools share."""
+        return self._context
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The tools that can be called now, with the values that make sense now."""
+        return tuple(
+            self._spec(tool, tool.narrow(self._schema(tool))) for tool in self._tools.values() if tool.offered()
+        )
+
+    def all_specs(self) -> tuple[ToolSpec, ...]:
+        """Every tool that is on, with its full schema: the same through the whole run, so that a prompt's start is."""
+        return tuple(self._spec(tool, self._schema(tool)) for tool in self._tools.values())
+
+    def notices(self) -> list[str]:
+        """Why tools are off, one sentence for a reason; empty when all are on."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self._off.items():
+            reasons.setdefault(reason, []).append(name)
+        return [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} off: {why}" for why, names in reasons.items()]
+
+    async def call(self, call: ToolCall) -> Observation:
+        """Run a call and time it. What the model got wrong, or a tool could not do, comes back with ``is_error``."""
+        started = time.monotonic()
+        try:
+            result = await self._run(call)
+        except ToolError as error:
+            return Observation(
+                call_id=call.id,
+                tool=call.name,
+                text=f"Error: {error}",
+                title="This did not work",
+                best=str(error).splitlines()[0] if str(error) else "",
+                is_error=True,
+                seconds=time.monotonic() - started,
+            )
+        self._context.seen.show((address, _title(result, address)) for address in result.urls)
+        return Observation(
+            call_id=call.id,
+            tool=call.name,
+            text=result.text,
+            title=result.title,
+            best=result.best,
+            passages=result.passages,
+            seconds=time.monotonic() - started,
+        )
+
+    async def close(self) -> None:
+        """Remove the sandbox and its files. May be called twice."""
+        await asyncio.shield(self._context.close())
+
+    async def _run(self, call: ToolCall) -> ToolResult:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            if call.name in self._off:
+                raise ToolError(f"{call.name} is off: {self._off[call.name]}")
+            raise ToolError(f"there is no tool {call.name!r}. The tools are: {', '.join(self._tools)}.")
+        try:
+            arguments = msgspec.convert(tool.mended(call.arguments), tool.Arguments, strict=False)
+        except msgspec.ValidationError as error:
+            wanted = ", ".join(field.name for field in msgspec.structs.fields(tool.Arguments))
+            raise ToolError(f"the arguments of {call.name} are not right: {error}. It takes: {wanted}.") from None
+        return await tool.run(arguments)
+
+    def _schema(self, tool: SessionTool) -> dict[str, Any]:
+        return flat_schema(tool.Arguments, compact=self._context.compact)
+
+    def _spec(self, tool: SessionTool, schema: dict[str, Any]) -> ToolSpec:
+        return ToolSpec(name=tool.name, description=description(tool.Arguments), parameters=schema, server=tool.server)
+
+
+def _title(result: ToolResult, address: str) -> str:
+    return next((passage.title for passage in result.passages if passage.uri == address), "")

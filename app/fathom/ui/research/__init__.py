@@ -1,0 +1,1 @@
+"""The Research area: sessions, a new question, the steps of a run and what they found."""

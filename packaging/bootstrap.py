@@ -37,10 +37,24 @@ LOG = VENV / "engine-build.log"
 ENGINE = ("llama-cpp-python", "llguidance")
 OLDEST, NEWEST = (3, 11), (3, 13)
 
-WINDOW_PACKAGES = """
-    libegl1 libgl1 libxkbcommon0 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 libxcb-cursor0 libxcb-icccm4 libxcb-image0
-    libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 bubblewrap
-""".split()
+WINDOW_PACKAGES = [
+    "libegl1",
+    "libgl1",
+    "libxkbcommon0",
+    "libxkbcommon-x11-0",
+    "libdbus-1-3",
+    "libfontconfig1",
+    "libxcb-cursor0",
+    "libxcb-icccm4",
+    "libxcb-image0",
+    "libxcb-keysyms1",
+    "libxcb-randr0",
+    "libxcb-render-util0",
+    "libxcb-shape0",
+    "libxcb-xinerama0",
+    "libxcb-xkb1",
+    "bubblewrap",
+]
 LATER_PACKAGES = ["fonts-noto-cjk", "fonts-noto-mono"]  # large: while the window is open already
 TEST_PACKAGES = ["xvfb", "openbox", "xdotool", "imagemagick", *LATER_PACKAGES]
 

@@ -17,8 +17,8 @@ import msgspec
 ROOT = Path(__file__).parent.parent
 
 
-async def record(model: Path, label: str, question: str, out: Path) -> int:
-    """Run ``question`` on ``model`` in an empty data folder and write the recording."""
+async def record(model: Path, label: str, question: str, name: str) -> bytes | None:
+    """Run ``question`` on ``model`` in an empty data folder; the recording as JSON, None when there is no answer."""
     from fathom.core.events import AgentEvent, CallStarted, RunFailed, RunFinished, RunStopped
     from fathom.core.settings import Settings
     from fathom.services.application import open_services
@@ -39,20 +39,17 @@ async def record(model: Path, label: str, question: str, out: Path) -> int:
         await services.sessions.idle()
         if not isinstance(event, RunFinished) or not event.answer:
             print(f"no answer to record: {event}", file=sys.stderr)
-            return 1
+            return None
         print(f"answer: {event.answer} (backed: {event.report.answer_backed})", file=sys.stderr)
         data = services.store.export_recording(session.id)
     finally:
         await services.close()
     recording = msgspec.json.decode(data)
-    recording["session"] |= {"id": f"sample-{out.stem}", "sample": True, "model_name": label, "engine": {}}
+    recording["session"] |= {"id": f"sample-{name}", "sample": True, "model_name": label, "engine": {}}
     for entry in recording["events"]:
         if entry["type"] == "RunStarted":
             entry["model"] = label
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(recording), indent=1) + b"\n")
-    print(f"written to {out}, {out.stat().st_size:,} bytes", file=sys.stderr)
-    return 0
+    return msgspec.json.format(msgspec.json.encode(recording), indent=1) + b"\n"
 
 
 def main() -> int:
@@ -67,7 +64,13 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["FATHOM_HOME"] = home
-        return asyncio.run(record(arguments.model, arguments.label, arguments.question, arguments.out))
+        recording = asyncio.run(record(arguments.model, arguments.label, arguments.question, arguments.out.stem))
+    if recording is None:
+        return 1
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_bytes(recording)
+    print(f"written to {arguments.out}, {len(recording):,} bytes", file=sys.stderr)
+    return 0
 
 
 if __name__ == "__main__":

@@ -36,7 +36,13 @@ def test_without_a_display_the_window_says_what_to_do_instead(fathom_home: Path)
 
 @pytest.mark.parametrize(
     "words",
-    [("ask",), ("ask", "  "), ("ask", "q", "--max-calls", "0"), ("ask", "q", "--model", "/no/such.gguf"), ("nonsense",)],
+    [
+        ("ask",),
+        ("ask", "  "),
+        ("ask", "q", "--max-calls", "0"),
+        ("ask", "q", "--model", "/no/such.gguf"),
+        ("nonsense",),
+    ],
 )
 def test_wrong_words_exit_with_2(words: tuple[str, ...], fathom_home: Path) -> None:
     assert fathom(*words, home=fathom_home).returncode == 2
@@ -63,9 +69,7 @@ def test_library_add_search_and_list(fathom_home: Path, tmp_path: Path) -> None:
     assert {row["documents"] for row in listed} >= {1}
 
 
-def test_truncated_model_ends_with_4_and_a_plain_error(
-    fathom_home: Path, tmp_path: Path, embedded_model: Path
-) -> None:
+def test_truncated_model_ends_with_4_and_a_plain_error(fathom_home: Path, tmp_path: Path, embedded_model: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(embedded_model.read_bytes()[:5_000_000])
     done = fathom("ask", "q", "--model", str(broken), home=fathom_home)

@@ -38,7 +38,7 @@ REPORT = Report(
     question=QUESTION,
     answer="Shirley Temple",
     answer_backed=True,
-    body="It was **Shirley Temple** [1].",
+    body="## Short answer\n\n**Shirley Temple** [1]\n\nIt was Shirley Temple [1].",
     citations=(CITATION,),
 )
 TASK = Task(question=QUESTION, scope=Scope(collections=("notes",)))
@@ -92,8 +92,8 @@ def test_every_exporter_keeps_the_contract(name: str) -> None:
 
 def test_file_holds_question_answer_body_source_and_footer() -> None:
     text = rendered()
-    assert text.startswith(f"# {QUESTION}\n\n**Answer:** Shirley Temple\n")
-    assert "It was **Shirley Temple** [1]." in text
+    assert text.startswith(f"# {QUESTION}\n\n## Short answer\n\n**Shirley Temple** [1]\n")
+    assert "It was Shirley Temple [1]." in text
     assert "**[1]** Kiss and Tell (1945 film), `library://sample/d05519` (step 2)" in text
     assert "> Kiss and Tell is a 1945 American comedy film" in text
     assert "**Shirley Temple as Corliss Archer**." in text
@@ -104,21 +104,21 @@ def test_file_holds_question_answer_body_source_and_footer() -> None:
         "- Looked in: the sample library, my documents (notes); the web was off",
     ):
         assert line in shown(text) or line.removeprefix("- ") in shown(text)
-    assert "Not found in the sources" not in text
+    assert "not found in the sources" not in text
     assert "Cut short" not in text
 
 
 def test_answer_that_no_passage_holds_is_labelled() -> None:
-    text = rendered(Report(question=QUESTION, answer="Meryl Streep", answer_backed=False, body="I guess."))
-    assert text.index("Meryl Streep") < text.index("Not found in the sources.") < text.index("I guess.")
+    text = rendered(Report(question=QUESTION, answer="Meryl Streep", answer_backed=False, body="**Meryl Streep**"))
+    assert text.index("Short answer not found in the sources.") < text.index("Meryl Streep")
     assert "No sources." in text
 
 
 def test_partial_report_says_why() -> None:
     trajectory = Trajectory(task=TASK, steps=STEPS, finish_reason="max_calls")
     text = rendered(Report(question=QUESTION, answer="", answer_backed=False, body="What was found."), trajectory)
-    assert "**Answer:**" not in text
-    assert "No answer." in text
+    assert "What was found." in text
+    assert "not found in the sources" not in text
     assert "Cut short:** the number of tool calls was used up." in text
 
 

@@ -136,7 +136,9 @@ class LongWinded:
         return self.specs()
 
     async def call(self, call: ToolCall) -> Observation:
-        return Observation(call_id=call.id, tool=call.name, text=f"{call.arguments['q']}: " + "long words here. " * 3000)
+        return Observation(
+            call_id=call.id, tool=call.name, text=f"{call.arguments['q']}: " + "long words here. " * 3000
+        )
 
 
 @pytest.mark.parametrize("name", sorted(set(profiles()) - {"mirothinker"}))

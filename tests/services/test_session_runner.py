@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fathom.core.events import (
     RunStopped,
     StepFinished,
     ThoughtDelta,
+    TokenDelta,
 )
 from fathom.core.settings import Settings
 from fathom.core.types import Scope, Session
@@ -67,6 +69,11 @@ class Bench:
             compact=False,
         )
 
+    async def close(self) -> None:
+        await self.runner.close()
+        await self.library.close()
+        self.store.close()
+
     async def first(self, kind: type[AgentEvent]) -> AgentEvent:
         """Wait for the first event of a kind."""
         return await self.until(lambda event: isinstance(event, kind))
@@ -94,7 +101,7 @@ def scenario(
         try:
             await body(bench)
         finally:
-            await bench.runner.close()
+            await bench.close()
 
     asyncio.run(main())
 
@@ -124,6 +131,7 @@ def test_finished_step_is_in_the_database_when_it_is_published(fathom_home: Path
             if isinstance(event, StepFinished | CallStarted | ObservationReady):
                 other = SessionStore(open_database(fathom_home / "fathom.db"))
                 assert event in other.events(session)
+                other.close()
                 checked += 1
 
         bench.runner.subscribe(look)
@@ -184,12 +192,12 @@ def test_finish_now_writes_the_report_from_what_there_is(fathom_home: Path) -> N
 def test_dead_engine_is_said_plainly_and_partial_text_is_kept(fathom_home: Path) -> None:
     class Dying(ScriptedEngine):
         async def generate(self, request):  # type: ignore[no-untyped-def]
-            if self.remaining == 1:
-                async for event in super().generate(request):
+            dies = self.remaining == 1
+            async with aclosing(super().generate(request)) as events:
+                async for event in events:
                     yield event
-                    raise EngineDied("gone", "Killed")
-            async for event in super().generate(request):
-                yield event
+                    if dies and isinstance(event, TokenDelta):
+                        raise EngineDied("gone", "Killed")
 
     async def main() -> None:
         bench = Bench(fathom_home, Dying([SEARCH, "half a thought that never ends"]))
@@ -202,7 +210,7 @@ def test_dead_engine_is_said_plainly_and_partial_text_is_kept(fathom_home: Path)
         assert "1 finished step is saved" in failed.has
         await bench.runner.idle()
         assert bench.runner.session(session.id).state == "failed"
-        await bench.runner.close()
+        await bench.close()
 
     asyncio.run(main())
 

@@ -5,6 +5,7 @@ A guard's text becomes the observation that the model and the person read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import msgspec
@@ -14,6 +15,7 @@ from fathom.core.types import Observation, Sampling, Step, ToolCall
 _IDENTITY: dict[str, tuple[str, ...]] = {
     "google_search": ("q", "page", "num"),
     "scrape_and_extract_info": ("url", "info_to_extract"),
+    "create_sandbox": (),
 }
 """The arguments that make two calls the same. Other tools have a state: the same call may do another thing."""
 
@@ -22,6 +24,9 @@ MAX_DUPLICATES = 3
 
 MAX_ERRORS = 5
 """So many failed calls in a row end the run."""
+
+_ROUND = 6
+_DIFFERENT_IN_A_ROUND = 2
 
 _TAIL_CHARS, _TAIL_TIMES = 50, 5
 
@@ -60,7 +65,11 @@ def duplicate(call: ToolCall, earlier: Step, in_view: bool) -> Observation:
 
 def goes_in_circles(steps: Sequence[Step]) -> bool:
     """Whether the last steps only repeated calls, or only failed, for long enough to end the run."""
-    return duplicates_in_a_row(steps) >= MAX_DUPLICATES or errors_in_a_row(steps) >= MAX_ERRORS
+    if duplicates_in_a_row(steps) >= MAX_DUPLICATES or errors_in_a_row(steps) >= MAX_ERRORS:
+        return True
+    last = [call for step in steps[-_ROUND:] for call in step.calls]
+    different = {(call.name, json.dumps(call.arguments, sort_keys=True)) for call in last}
+    return len(last) >= _ROUND and len(different) <= _DIFFERENT_IN_A_ROUND
 
 
 def duplicates_in_a_row(steps: Sequence[Step]) -> int:
@@ -71,6 +80,26 @@ def duplicates_in_a_row(steps: Sequence[Step]) -> int:
         if not step.calls or not all(same_call(call, steps[:position]) for call in step.calls):
             break
         count += 1
+    return count
+
+
+def withheld(steps: Sequence[Step]) -> frozenset[str]:
+    """Tools that are not offered in the next turn: the one whose call was just repeated, until another call is made.
+
+    A small model that repeats itself would do so until the run ends; what else it calls, and with what, is its choice.
+    """
+    if not duplicates_in_a_row(steps):
+        return frozenset()
+    return frozenset(call.name for call in steps[-1].calls)
+
+
+def useful_calls(steps: Sequence[Step]) -> int:
+    """Calls that brought something: neither failed nor repeated."""
+    count = 0
+    for position, step in enumerate(steps):
+        if any(observation.is_error or observation.interrupted for observation in step.observations):
+            continue
+        count += sum(same_call(call, steps[:position]) is None for call in step.calls)
     return count
 
 

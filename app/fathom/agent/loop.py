@@ -171,8 +171,8 @@ class _Run:
         if not context.has_room(prompt_tokens, self._last_result_tokens, self._summary_tokens, self.budget):
             self.reason = "context_full"
             return
-        specs = self._specs(self.toolbox.specs())
-        choice: ToolChoice = self.profile.tool_choice(index) if specs else "none"
+        specs = self._offered()
+        choice: ToolChoice = self.profile.tool_choice(guards.useful_calls(self.steps)) if specs else "none"
         yield StepStarted(
             step=index,
             tool_choice=choice,
@@ -180,7 +180,7 @@ class _Run:
             prompt_tokens=prompt_tokens,
             context_tokens=self.budget.context,
         )
-        parser = self.format.parser()
+        parser = self.format.parser(bare=not self.profile.constrained)
         self._ids, self._logprobs, self._usage = [], [], Usage()
         async with aclosing(self._generate(index, self._request(messages, specs, choice), parser)) as events:
             async for event in events:
@@ -189,11 +189,13 @@ class _Run:
         if self.control.finish_requested:
             yield self._finished(Step(index=index, thought=turn.thought, raw=turn.thought, tool_choice=choice))
             return
-        if self._ended in ("length", "repetition") and turn.call is None:
-            # Cut off, or in circles: keep the thought and let the model write the call after it.
-            thought = guards.without_repetition(turn.thought)
+        meant = self._call_in(turn) if specs else None
+        if turn.call is None and (meant or self._ended in ("length", "repetition")):
+            # Cut off, in circles, or a call without its tags, which nothing held to its schema: keep the thought and
+            # let the model write the call after it.
+            thought = guards.without_repetition((meant or turn).thought)
             lead = f"{thought}\n" if thought else ""
-            parser = self.format.parser()
+            parser = self.format.parser(bare=not self.profile.constrained)
             parser.feed(lead)
             again = self._request(messages, specs, "required" if specs and self.profile.constrained else choice, lead)
             async with aclosing(self._generate(index, again, parser)) as events:
@@ -213,6 +215,15 @@ class _Run:
         async with aclosing(self._act(index, turn, choice)) as events:
             async for event in events:
                 yield event
+
+    def _call_in(self, turn: Turn) -> Turn | None:
+        """The turn as the model meant it, when it wrote a call into its thought where only calls in tags count."""
+        if turn.call is not None or not self.profile.constrained:
+            return None
+        parser = self.format.parser()
+        parser.feed(turn.thought)
+        meant = parser.finish()
+        return meant if meant.call else None
 
     def _request(
         self, messages: Sequence[Message], specs: Sequence[ToolSpec], choice: ToolChoice, lead: str | None = None
@@ -381,6 +392,12 @@ class _Run:
     def _specs(self, specs: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
         only = self.profile.tools
         return tuple(spec for spec in specs if not only or spec.name in only)
+
+    def _offered(self) -> tuple[ToolSpec, ...]:
+        """The tools of this turn; one whose call was just repeated is left out unless there is no other."""
+        specs = self._specs(self.toolbox.specs())
+        withheld = guards.withheld(self.steps)
+        return tuple(spec for spec in specs if spec.name not in withheld) or specs
 
     def _opening(self) -> tuple[Message, ...]:
         """What every prompt of the run begins with, the same through it, so that its KV cache is reused."""

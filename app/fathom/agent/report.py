@@ -1,6 +1,7 @@
 r"""The report: short answer, prose and sources with numbered citations, from the trace alone. Pure.
 
-Every number stands for a saved passage and the words in it. A short answer that no passage holds is labelled so.
+Every number stands for a saved passage and the words in it. A short answer that no passage holds has
+``answer_backed`` false: the window and every exporter label it so. They also list the sources, each in its own way.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from fathom.agent.evidence import (
 )
 from fathom.core.types import Citation, Report, Trajectory
 
-NOT_BACKED = "No saved passage contains this answer."
 NO_ANSWER = "The run ended without an answer. This is what it found."
 
 _BOX = re.compile(r"\\boxed\s*\{")
@@ -52,9 +52,7 @@ def build_report(trajectory: Trajectory, final_text: str) -> Report:
     parts: list[str] = []
     if answer:
         mark = sources.mark(backing) if backing else ""
-        parts.append(f"**{escape(answer)}**{mark}")
-        if backing is None:
-            parts.append(f"*{NOT_BACKED}*")
+        parts += ["## Short answer", f"**{escape(answer)}**{mark}"]
     else:
         parts.append(f"*{NO_ANSWER}*")
     prose = _without_boxes(final_text)
@@ -68,9 +66,6 @@ def build_report(trajectory: Trajectory, final_text: str) -> Report:
     if telling:
         parts.append("## What the passages say")
         parts.append("\n".join(f"- {escape(_line(each.quote))}{sources.mark(each)}" for each in telling))
-    if sources.citations:
-        parts.append("## Sources")
-        parts.append("\n".join(_source_line(citation) for citation in sources.citations))
     return Report(
         question=question,
         answer=answer,
@@ -172,9 +167,3 @@ def _tame(text: str) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _source_line(citation: Citation) -> str:
-    title = escape(citation.passage.title or citation.passage.uri)
-    quote = escape(_line(citation.quote))
-    return f"{citation.number}. {title}, step {citation.step}: `{citation.passage.uri}`\n   > {quote}"

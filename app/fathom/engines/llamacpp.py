@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-# Before the library is loaded: OpenMP reads it once. Its threads spin for 14 ms by default when one of them has lost its
+# Before the library is loaded: OpenMP reads it once. Its threads spin for 14 ms by default when one has lost its
 # core, hundreds of times a token; a hundredth of that costs nothing measurable on a quiet machine.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 

@@ -36,6 +36,15 @@ class ScriptedEngine:
             scripted=True,
         )
 
+    @property
+    def remaining(self) -> int:
+        """How many replies are left."""
+        return len(self._replies)
+
+    def enqueue(self, *replies: str) -> None:
+        """Say these too, after those that are left."""
+        self._replies.extend(replies)
+
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
         """Stream the next reply, cut at a stop string or at ``max_tokens``. Raises EngineError when none is left."""
         self.requests.append(request)

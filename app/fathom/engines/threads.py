@@ -1,8 +1,8 @@
 """How many threads compute: all of them, and fewer while something else needs the cores.
 
 llama.cpp's threads wait for each other some hundred times a token. When one of them loses its core to another program,
-the rest spin: measured on two cores with one busy program, decode fell from 190 to between 3 and 50 tokens a second with
-two threads, and stayed at 170 with one. Knows no model, only durations.
+the rest spin: measured on two cores with one busy program, decode fell from 190 to between 3 and 50 tokens a second
+with two threads, and stayed at 170 with one. Knows no model, only durations.
 """
 
 from __future__ import annotations

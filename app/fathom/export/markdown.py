@@ -35,11 +35,8 @@ class MarkdownExporter:
     def render(self, session: Session, trajectory: Trajectory, report: Report) -> bytes:
         """The file, UTF-8."""
         parts = [f"# {plain(report.question or session.title)}"]
-        if report.answer:
-            parts.append(f"**Answer:** {plain(report.answer)}")
         parts += [f"> **{title}** {text}" for title, text in _labels(trajectory, report)]
-        body = report.body.strip()
-        if body and body != report.answer.strip():
+        if body := report.body.strip():
             parts.append(disarmed(body))
         if report.citations:
             parts.append("## Sources")
@@ -54,12 +51,10 @@ def _labels(trajectory: Trajectory, report: Report) -> list[tuple[str, str]]:
     if report.answer and not report.answer_backed:
         labels.append(
             (
-                "Not found in the sources.",
-                "No saved passage contains this answer: it comes from the model alone. Check it before you use it.",
+                "Short answer not found in the sources.",
+                "No saved passage contains it: it comes from the model alone. Check it before you use it.",
             )
         )
-    if not report.answer:
-        labels.append(("No answer.", "The run ended without a short answer; what follows is what was found."))
     if trajectory.finish_reason in _ENDS:
         labels.append(("Cut short:", f"{_ENDS[trajectory.finish_reason]}."))
     if not report.citations:

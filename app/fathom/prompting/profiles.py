@@ -46,7 +46,7 @@ class Profile(Struct, frozen=True):
     fractions: Fractions = Fractions()
     thought_tokens: int = 512  # at most, of a turn
     answer_tokens: int = 1024  # at most, of the final answer
-    required_calls: int = 0  # the first steps in which a call is required; the step shows it
+    required_calls: int = 0  # a call is required until so many have brought something; the step shows it
     constrained: bool = True  # hold calls to their schemas while they are written
     compact: bool = False  # the short system prompt and the short schemas, for small models
     one_line_thoughts: bool = False  # a thought is one line, for small models that ramble
@@ -67,9 +67,9 @@ class Profile(Struct, frozen=True):
             observation=int(context_tokens * self.fractions.observation),
         )
 
-    def tool_choice(self, step: int) -> ToolChoice:
-        """Whether step ``step`` (from 1) must call a tool."""
-        return "required" if step <= self.required_calls else "auto"
+    def tool_choice(self, useful_calls: int) -> ToolChoice:
+        """Whether the next turn must call a tool, when ``useful_calls`` have brought something so far."""
+        return "required" if useful_calls < self.required_calls else "auto"
 
 
 @cache
@@ -96,9 +96,9 @@ def load_profile(model: EngineInfo | str) -> Profile:
             raise UnknownNameError(f"unknown profile {name!r}; known: {', '.join(known)}")
         return known[name]
     called = f"{model.model} {PurePath(model.path).name}".casefold()
-    for profile in known.values():
-        if any(part.casefold() in called for part in profile.match.names):
-            return profile
+    matches = [(len(part), p) for p in known.values() for part in p.match.names if part.casefold() in called]
+    if matches:  # the longest name says the most
+        return max(matches, key=lambda match: match[0])[1]
     for profile in known.values():
         if model.architecture in profile.match.architectures:
             return profile

@@ -49,7 +49,8 @@ async def _python(_settings: Settings) -> Check:
     return Check(
         name="python",
         state="ok",
-        summary=f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        summary=f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} cores",
     )
 
 

@@ -65,7 +65,9 @@ class EngineBuild:
         state = self.read()
         if state is None or state.state == "ready":
             return EngineStatus(
-                state="missing", message="The local engine is not built yet.", detail="llama-cpp-python is not installed"
+                state="missing",
+                message="The local engine is not built yet.",
+                detail="llama-cpp-python is not installed",
             )
         if state.state == "failed":
             return self._failed(state, state.error or "the build ended with an error")
@@ -110,7 +112,9 @@ class EngineBuild:
         return None
 
     def _failed(self, state: BuildState, why: str) -> EngineStatus:
-        return EngineStatus(state="failed", message="The local engine could not be built.", detail=f"{why}\n{state.log}")
+        return EngineStatus(
+            state="failed", message="The local engine could not be built.", detail=f"{why}\n{state.log}"
+        )
 
 
 def _eta_s(state: BuildState) -> float | None:

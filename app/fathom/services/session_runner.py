@@ -182,7 +182,8 @@ class SessionRunner:
     def export(self, session_id: str, path: Path, format: str = "markdown", overwrite: bool = False) -> Path:  # noqa: A002
         """Write the report to ``path`` (the format's suffix is added when it has none); returns the path written.
 
-        Raises FileExistsError when the file is there and ``overwrite`` is not said, ExportError when it cannot be written.
+        Raises FileExistsError when the file is there and ``overwrite`` is not said, ExportError when it
+        cannot be written.
         """
         exporter = load(EXPORTERS, format, "format")()
         target = path if path.suffix else path.with_suffix(exporter.suffix)

@@ -65,8 +65,8 @@ class CallFormat(ABC):
         """The message that brings a result back, made harmless."""
 
     @abstractmethod
-    def parser(self) -> TurnParser:
-        """A fresh parser for one turn."""
+    def parser(self, *, bare: bool = True) -> TurnParser:
+        """A fresh parser for one turn; ``bare``: a call written as JSON without its tags counts as well."""
 
     @abstractmethod
     def grammar(self, specs: Sequence[ToolSpec], tool_choice: ToolChoice, limits: Limits) -> str:

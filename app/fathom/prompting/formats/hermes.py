@@ -29,8 +29,8 @@ class Hermes(CallFormat):
     def result(self, observation: Observation) -> Message:
         return Message(role="user", content=f"<tool_response>\n{neutralise(observation.text)}\n</tool_response>")
 
-    def parser(self) -> TurnParser:
-        return TurnParser(_OPEN, _CLOSE, read_json_call)
+    def parser(self, *, bare: bool = True) -> TurnParser:
+        return TurnParser(_OPEN, _CLOSE, read_json_call, bare=bare)
 
     def grammar(self, specs: Sequence[ToolSpec], tool_choice: ToolChoice, limits: Limits) -> str:
         rules = [lark.thought_rule(limits.thought_tokens, limits.one_line)]

@@ -60,8 +60,8 @@ class McpXml(CallFormat):
     def result(self, observation: Observation) -> Message:
         return Message(role="user", content=neutralise(observation.text))
 
-    def parser(self) -> TurnParser:
-        return TurnParser(_OPEN, _CLOSE, _read)
+    def parser(self, *, bare: bool = True) -> TurnParser:
+        return TurnParser(_OPEN, _CLOSE, _read, bare=bare)
 
     def grammar(self, specs: Sequence[ToolSpec], tool_choice: ToolChoice, limits: Limits) -> str:
         rules = [lark.thought_rule(limits.thought_tokens, limits.one_line)]

@@ -1,6 +1,7 @@
 """Splits what a model writes into its thought and its first call, piece by piece.
 
-Tags never show in the thought. A call may also come as bare or fenced JSON, which unconstrained models like to write.
+Tags never show in the thought. A call may also come as bare or fenced JSON, which unconstrained models like to write;
+where calls are held to their schemas they are held in their tags, and bare JSON is part of the thought.
 Only the first call counts; what follows it is ignored. Knows no tool and no schema.
 """
 
@@ -51,9 +52,12 @@ class Piece(NamedTuple):
 class TurnParser:
     """Feed it text, then ``finish`` it."""
 
-    def __init__(self, open_tag: str, close_tag: str, read: Callable[[str], WrittenCall | None]) -> None:
-        """``read`` turns the text between the tags into a call, None while it is not whole."""
-        self._open, self._close, self._read = open_tag, close_tag, read
+    def __init__(
+        self, open_tag: str, close_tag: str, read: Callable[[str], WrittenCall | None], *, bare: bool = True
+    ) -> None:
+        """``read`` turns the text between the tags into a call, None while it is not whole; ``bare``: JSON outside of
+        tags counts as well."""
+        self._open, self._close, self._read, self._bare = open_tag, close_tag, read, bare
         self._hidden = (*_THINK_TAGS, close_tag)
         self._raw = ""
         self._pending = ""  # not decided yet
@@ -128,7 +132,7 @@ class TurnParser:
         self._raw = self._raw[: len(self._raw) - after] if after else self._raw
 
     def _json_start(self, text: str) -> re.Match[str] | None:
-        found = _JSON_START.search(text)
+        found = _JSON_START.search(text) if self._bare else None
         return None if found and found.start() == 0 and not self._line_start else found
 
     def _undecided(self, text: str) -> int:
@@ -139,7 +143,7 @@ class TurnParser:
                 if text.endswith(tag[:size]):
                     held = max(held, size)
                     break
-        maybe = _JSON_MAYBE.search(text)
+        maybe = _JSON_MAYBE.search(text) if self._bare else None
         if maybe and (maybe.start() > 0 or self._line_start):
             held = max(held, len(text) - maybe.start())
         return held

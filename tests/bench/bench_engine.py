@@ -2,16 +2,12 @@
 
 Both get the same prompt ids, thread count, context and greedy sampling, and make the same tokens. They are measured by
 turns (raw, engine, raw, engine, ...), never at the same time, and the median of the pairs' ratios is told.
-
-    python tests/bench/bench_engine.py MODEL.gguf
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import ctypes
-import json
 import os
 import statistics
 import time
@@ -19,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import llama_cpp
+from options import Options
 
 from fathom.core.events import GenerationFinished, TokenDelta
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineSpec, Message, Sampling
 from fathom.workers.client import EngineClient
 
+TARGETS = {"engine_decode_ratio": ("at least", 0.95)}
 TOKENS = 192
 PAIRS = 5
 CONTEXT = 2048
@@ -127,25 +125,6 @@ def summary(rows: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def measure(model_path: Path, pairs: int = PAIRS, tokens: int = TOKENS) -> dict[str, float]:
+def measure(options: Options) -> dict[str, float]:
     """``engine_decode_ratio`` and what it was made of. Takes some ten generations of ``tokens`` tokens."""
-    return summary(asyncio.run(_measure(model_path, pairs, tokens)))
-
-
-def main() -> None:
-    """Print a table, and one JSON object as the last line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--pairs", type=int, default=PAIRS)
-    parser.add_argument("--tokens", type=int, default=TOKENS)
-    arguments = parser.parse_args()
-    rows = asyncio.run(_measure(arguments.model, arguments.pairs, arguments.tokens))
-    print(f"{'pair':>4} {'raw t/s':>9} {'engine t/s':>11} {'ratio':>7}  same text")
-    for number, row in enumerate(rows, 1):
-        same = "yes" if row["same"] else "no"
-        print(f"{number:>4} {row['raw']:>9.1f} {row['engine']:>11.1f} {row['ratio']:>7.3f}  {same}")
-    print(json.dumps(summary(rows)))
-
-
-if __name__ == "__main__":
-    main()
+    return summary(asyncio.run(_measure(options.model, PAIRS, TOKENS)))

@@ -1,31 +1,30 @@
 """How long the event loop is held while a finished step is stored.
 
-    python tests/bench/bench_store.py
-
 ``store_step_ms_p50``: the median over 200 steps, each with an observation of 13 KB, of storing its StepFinished
 durably. The other events of a step are told too. Uses the disk of the temporary folder.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from options import Options
 
 from fathom.core.events import CallStarted, ObservationReady, RunStarted, StepFinished, StepStarted
 from fathom.core.types import Observation, Passage, Session, Step, Task, ToolCall, Usage
 from fathom.store.database import open_database
 from fathom.store.sessions import SessionStore
 
+TARGETS = {"store_step_ms_p50": ("at most", 10)}
 STEPS = 200
 OBSERVATION_CHARS = 13_000
 WORDS = ("the", "river", "house", "model", "paper", "of", "protocol", "film", "actress", "1945", "corliss", "temple")
 
 
-def measure() -> dict[str, float]:
+def measure(_options: Options) -> dict[str, float]:
     """Milliseconds by name."""
     timings: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -82,16 +81,3 @@ def _step_events(index: int) -> list[StepStarted | CallStarted | ObservationRead
         ObservationReady(step=index, observation=observation),
         StepFinished(step=step, tokens_per_second=30.0),
     ]
-
-
-def main() -> int:
-    """Print a table and, as the last line, one JSON object."""
-    figures = measure()
-    for name, value in figures.items():
-        print(f"{name:28} {value:10.2f}")
-    print(json.dumps(figures))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,66 +1,64 @@
-"""``make bench``: every measurement of this folder in one run, a table and, as the last line, one JSON object.
+"""``make bench`` and its sisters: one suite in one run, a table and, as the last line, one JSON object.
 
-Usage: run.py [--model GGUF] [--only NAME]...
-Each ``bench_*.py`` has ``measure(...) -> dict[str, float]``; figures are medians. Targets are printed beside them, not
-asserted: a busy machine is no defect of the code.
+Usage: run.py [SUITE] [--model GGUF] [--data FOLDER] [--only NAME]...
+A suite is a list of ``bench_NAME.py`` files. Each has ``measure(options) -> dict[str, float]`` and ``TARGETS``: figure
+-> (at most | at least, bound). Figures are medians. Targets are printed beside them, not asserted: a busy machine is
+no defect of the code.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
-HERE = Path(__file__).parent
+from options import Options
 
-TARGETS: dict[str, tuple[Callable[[float], bool], str]] = {
-    "first_paint_s": (lambda value: value <= 1.0, "at most 1.0"),
-    "store_step_ms_p50": (lambda value: value <= 10, "at most 10"),
-    "ui_lag_ms_p95": (lambda value: value <= 16, "at most 16"),
-    "engine_decode_ratio": (lambda value: value >= 0.95, "at least 0.95"),
+SUITES: dict[str, tuple[str, ...]] = {
+    "main": ("first_paint", "store", "ui", "engine"),
 }
+"""Suite -> its files, without ``bench_`` and ``.py``. A new measurement is one file and its name here."""
 
 
-def load(name: str) -> ModuleType:
-    """Import a sibling file; this folder is no package."""
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+def verdict(value: float, target: tuple[str, float] | None) -> str:
+    """``at most 10: met``; "" without a target."""
+    if target is None:
+        return ""
+    kind, bound = target
+    met = value <= bound if kind == "at most" else value >= bound
+    return f"{kind} {bound:g}: {'met' if met else 'NOT met'}"
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="a GGUF instead of the embedded model")
-    parser.add_argument("--only", action="append", choices=["first_paint", "store", "ui", "engine"], default=[])
-    arguments = parser.parse_args()
-    chosen = arguments.only or ["first_paint", "store", "ui", "engine"]
-    figures: dict[str, float] = {}
-    for name in chosen:
-        module = load(f"bench_{name}")
-        print(f"measuring {name} …", file=sys.stderr, flush=True)
-        if name == "engine":
-            from fathom.weights import embedded
+    from fathom.weights import embedded
 
-            model = arguments.model or embedded.locate()
-            if model is None:
-                print("the embedded model is missing: run `make setup`", file=sys.stderr)
-                return 1
-            figures |= module.measure(model)
-        else:
-            figures |= module.measure()
-    print(f"{'figure':<28} {'value':>12}  target")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", nargs="?", choices=sorted(SUITES), default="main")
+    parser.add_argument("--model", type=Path, help="a GGUF instead of the embedded model")
+    parser.add_argument("--data", type=Path, help="a folder of question sets, for the measurements that need one")
+    parser.add_argument("--only", action="append", default=[], help="one measurement of the suite; may be repeated")
+    arguments = parser.parse_args()
+    names = SUITES[arguments.suite]
+    if unknown := set(arguments.only) - set(names):
+        parser.error(f"not in {arguments.suite}: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    model = arguments.model or embedded.locate()
+    if model is None:
+        print("the embedded model is missing: run `make setup`", file=sys.stderr)
+        return 1
+    options = Options(model=model, data=arguments.data)
+    figures: dict[str, float] = {}
+    targets: dict[str, tuple[str, float]] = {}
+    for name in arguments.only or names:
+        module = importlib.import_module(f"bench_{name}")
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        figures |= module.measure(options)
+        targets |= module.TARGETS
+    print(f"{'figure':<32} {'value':>12}  target")
     for key, value in figures.items():
-        test = TARGETS.get(key)
-        verdict = "" if test is None else f"{test[1]}: {'met' if test[0](value) else 'NOT met'}"
-        print(f"{key:<28} {value:>12.3f}  {verdict}")
+        print(f"{key:<32} {value:>12.3f}  {verdict(value, targets.get(key))}".rstrip())
     print(json.dumps(figures))
     return 0
 

@@ -13,6 +13,7 @@ from contextlib import aclosing
 import msgspec
 
 from fathom.agent import guards, prompts
+from fathom.agent.answer import passages_view
 from fathom.agent.control import RunControl
 from fathom.agent.report import boxed, build_report
 from fathom.core.events import (
@@ -52,7 +53,7 @@ from fathom.prompting import context
 from fathom.prompting.examples import example_messages
 from fathom.prompting.formats import load_format
 from fathom.prompting.formats.base import Limits
-from fathom.prompting.formats.grammar import answer_grammar
+from fathom.prompting.formats.grammar import answer_grammar, phrase_grammar
 from fathom.prompting.formats.parsing import Turn, TurnParser
 from fathom.prompting.profiles import Profile
 
@@ -161,8 +162,10 @@ class _Run:
         """Think, act, observe; sets ``reason`` when the run is to end after it."""
         index = len(self.steps) + 1
         messages = context.conversation(self.format, self.opening, self.steps, self.keep)
-        if self.profile.nudge:
-            messages = context.with_request(messages, self.profile.nudge)
+        specs = self._offered()
+        choice: ToolChoice = self.profile.tool_choice(guards.useful_calls(self.steps)) if specs else "none"
+        if nudge := self.profile.nudge(choice, self.task.question):
+            messages = context.with_request(messages, nudge)
         prompt_tokens = await self.engine.count_tokens(messages)
         if not self._summary_tokens:
             self._summary_tokens = await self._size(self.summary)
@@ -171,8 +174,6 @@ class _Run:
         if not context.has_room(prompt_tokens, self._last_result_tokens, self._summary_tokens, self.budget):
             self.reason = "context_full"
             return
-        specs = self._offered()
-        choice: ToolChoice = self.profile.tool_choice(guards.useful_calls(self.steps)) if specs else "none"
         yield StepStarted(
             step=index,
             tool_choice=choice,
@@ -343,15 +344,19 @@ class _Run:
 
     async def answer(self, reason: FinishReason) -> AsyncGenerator[AgentEvent, None]:
         """The final answer from the trace, into ``final_text``."""
-        messages, prompt_tokens, room = await self._answer_view()
+        from_passages, messages, prompt_tokens, room = await self._answer_view()
         yield AnswerStarted(reason=reason, prompt_tokens=prompt_tokens)
         tokens = min(self.profile.answer_tokens, room)
-        held = self.profile.boxed and self.profile.constrained
+        grammar = ""
+        if self.profile.constrained and from_passages:
+            grammar = phrase_grammar(max(16, tokens - 60))
+        elif self.profile.constrained and self.profile.boxed:
+            grammar = answer_grammar(max(16, tokens - 140))
         request = GenerateRequest(
             messages=messages,
             max_tokens=tokens,
             sampling=self.profile.answer_sampling or self.profile.sampling,
-            grammar=answer_grammar(max(16, tokens - 140)) if held else "",
+            grammar=grammar,
         )
         parser = self.format.parser()
         index = len(self.steps) + 1
@@ -371,9 +376,20 @@ class _Run:
                         pass
         self.final_text = guards.without_repetition(parser.finish().thought)
 
-    async def _answer_view(self) -> tuple[tuple[Message, ...], int, int]:
-        """The messages for the final answer: with fewer results, then fewer steps, until an answer fits behind them."""
+    async def _answer_view(self) -> tuple[bool, tuple[Message, ...], int, int]:
+        """The messages for the final answer, whether they are passages alone, their tokens and the room behind them.
+
+        The conversation comes with fewer results, then fewer steps, until an answer fits behind it.
+        """
         wanted = min(self.profile.answer_tokens, self.budget.output)
+        if self.profile.answer_from == "passages":
+            # A token is at least one character: whatever the script, so many characters fit.
+            limit = max(1, min(3 * self.profile.observation_chars, self.budget.context - self.budget.output) // 2)
+            if messages := passages_view(self.task.question, self.steps, limit):
+                size = await self.engine.count_tokens(messages)
+                room = self.budget.context - self.budget.reserve - size
+                if room >= wanted:
+                    return True, messages, size, room
         steps, keep = list(self.steps), self.keep if self.keep >= 0 else len(self.steps)
         while True:
             view = context.conversation(self.format, self.opening, steps, keep)
@@ -381,7 +397,7 @@ class _Run:
             size = await self.engine.count_tokens(messages)
             room = self.budget.context - self.budget.reserve - size
             if room >= wanted or not steps:
-                return messages, size, max(room, _MIN_ANSWER_TOKENS)
+                return False, messages, size, max(room, _MIN_ANSWER_TOKENS)
             if keep > 1:
                 keep -= 1
             else:
@@ -394,9 +410,9 @@ class _Run:
         return tuple(spec for spec in specs if not only or spec.name in only)
 
     def _offered(self) -> tuple[ToolSpec, ...]:
-        """The tools of this turn; one whose call was just repeated is left out unless there is no other."""
+        """The tools of this turn. The profile may leave out one whose call was just repeated, if there is another."""
         specs = self._specs(self.toolbox.specs())
-        withheld = guards.withheld(self.steps)
+        withheld = guards.withheld(self.steps) if self.profile.withhold_repeated else ()
         return tuple(spec for spec in specs if spec.name not in withheld) or specs
 
     def _opening(self) -> tuple[Message, ...]:

@@ -11,6 +11,9 @@ Write a few sentences with what the results say and how it leads to the answer. 
 _SUMMARY_COMPACT = """Now answer this question from the results above: {question}
 Write one or two sentences, then the short answer (a name, a number, yes or no) in \\boxed{{}}."""
 
+READER = "You read passages and answer the question from them."
+"""The system's text when a small model answers from passages alone."""
+
 UNREADABLE_CALL = "unreadable_call"
 """The name under which a call that could not be read is recorded."""
 
@@ -18,6 +21,11 @@ UNREADABLE_CALL = "unreadable_call"
 def summary_request(question: str, *, compact: bool = False) -> str:
     """The user's message that asks for the final answer."""
     return (_SUMMARY_COMPACT if compact else _SUMMARY).format(question=question)
+
+
+def reader_request(passages: str, question: str) -> str:
+    """The user's message that asks a small model for an answer from ``passages``."""
+    return f"{passages}\n\nQuestion: {question}\nAnswer with a few words from the text."
 
 
 def unreadable(reason: str) -> str:

@@ -22,6 +22,7 @@ from fathom.core.types import Citation, Report, Trajectory
 NO_ANSWER = "The run ended without an answer. This is what it found."
 
 _BOX = re.compile(r"\\boxed\s*\{")
+_PHRASE = re.compile(r'\s*The answer is "([^"\n]{1,200})"', re.I)
 _NO_ANSWERS = frozenset({"", "?", "unknown", "none", "n/a", "not found", "unanswerable", "answer", "your answer"})
 _TELLING = 5
 _MARK = re.compile(r"\s*\[\d{1,3}\]")
@@ -123,9 +124,11 @@ def _plain(answer: str) -> str:
 
 
 def _short_answer(text: str) -> str:
-    """The boxed answer; without any box, the first sentence when it is one."""
+    """The boxed answer, or the phrase of ``The answer is "..."``; without either, the first sentence when it is one."""
     if _BOX.search(text):
         return boxed(text)
+    if phrase := _PHRASE.match(text):
+        return _plain(phrase[1]) if _says_something(phrase[1]) else ""
     first = next((text[start:end] for start, end in sentences(text)), "")
     if not first or len(first) > 200 or _REFUSAL.search(first) or not _says_something(first):
         return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import PurePath
+from typing import Literal
 
 import msgspec
 
@@ -50,9 +51,11 @@ class Profile(Struct, frozen=True):
     constrained: bool = True  # hold calls to their schemas while they are written
     compact: bool = False  # the short system prompt and the short schemas, for small models
     one_line_thoughts: bool = False  # a thought is one line, for small models that ramble
-    nudge: str = ""  # a sentence under the newest message of each turn, for small models that forget the task
+    nudges: dict[ToolChoice, str] = msgspec.field(default_factory=dict)  # a sentence under the newest message of a turn
     examples: int = 0  # worked examples in front of the question
     boxed: bool = False  # hold the final answer to prose that ends in \boxed{...}
+    answer_from: Literal["conversation", "passages"] = "conversation"  # what the final answer is written from
+    withhold_repeated: bool = False  # leave out the tool whose call was just repeated, for models that get stuck
     tools: tuple[str, ...] = ()  # offer only these; empty: all
     observation_chars: int = 6000  # what a result should fit into, in characters
     results: int = 5  # hits of a search
@@ -66,6 +69,13 @@ class Profile(Struct, frozen=True):
             output=int(context_tokens * self.fractions.output),
             observation=int(context_tokens * self.fractions.observation),
         )
+
+    def nudge(self, choice: ToolChoice, question: str) -> str:
+        """The sentence under the newest message of a turn with this choice, for small models that forget the task.
+
+        ``{question}`` in it stands for the question.
+        """
+        return self.nudges.get(choice, "").replace("{question}", question)
 
     def tool_choice(self, useful_calls: int) -> ToolChoice:
         """Whether the next turn must call a tool, when ``useful_calls`` have brought something so far."""

@@ -76,3 +76,15 @@ def answer_grammar(prose_tokens: int, box_chars: int = 120) -> str:
         f"prose[max_tokens={prose_tokens}]: /[^<\\\\]*/\n"
         f"box: /[^{{}}<>\\\\\\n]{{1,{box_chars}}}/\n"
     )
+
+
+def phrase_grammar(prose_tokens: int, phrase_chars: int = 160) -> str:
+    """``The answer is "PHRASE".`` and prose of at most ``prose_tokens`` tokens after it, for small models.
+
+    They find a phrase in quotation marks more easily than one in a box.
+    """
+    return (
+        'start: "The answer is \\"" phrase "\\"." prose\n'
+        f'phrase: /[^"<>\\n]{{1,{phrase_chars}}}/\n'
+        f"prose[max_tokens={prose_tokens}]: /[^<]*/\n"
+    )

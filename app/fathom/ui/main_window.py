@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QCloseEvent, QFocusEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QMainWindow, QStackedWidget, QWidget
 
 from fathom.core.events import EngineStatus
@@ -23,11 +23,13 @@ class Place(QAbstractButton):
     def __init__(self, icon: str, word: str) -> None:
         super().__init__()
         self._icon = icon
+        self._ring = False
         self.setText(word)
         self.setAccessibleName(word)
         self.setCheckable(True)
         self.setAutoExclusive(True)
         self.setFixedSize(72, 56)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a ring only where the keyboard is used
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         theme.notifier().changed.connect(self.update)
@@ -35,14 +37,24 @@ class Place(QAbstractButton):
     def sizeHint(self) -> QSize:
         return QSize(72, 56)
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        self._ring = event.reason() != Qt.FocusReason.OtherFocusReason
+        super().focusInEvent(event)
+
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         chosen = self.isChecked()
-        if chosen or self.underMouse() or self.hasFocus():
-            painter.setBrush(theme.color("sel" if chosen else "sunk"))
-            painter.setPen(theme.color("blue") if self.hasFocus() else Qt.PenStyle.NoPen)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), theme.RADIUS, theme.RADIUS)
+        if chosen or self.underMouse():
+            painter.setOpacity(1.0 if chosen else theme.HOVER)
+            painter.setBrush(theme.color("sel"))
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.drawRoundedRect(QRectF(self.rect()), theme.RADIUS, theme.RADIUS)
+            painter.setOpacity(1.0)
+        if self.hasFocus() and self._ring:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(theme.color("blue"), 2))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), theme.RADIUS, theme.RADIUS)
         token = "blue" if chosen else "mut"
         painter.drawPixmap(26, 8, icons.pixmap(self._icon, token, 20, self.devicePixelRatioF()))
         painter.setFont(theme.font("label", theme.BOLD if chosen else theme.REGULAR))
@@ -134,7 +146,7 @@ class MainWindow(QMainWindow):
         self._areas[word] = area
         self.areas.addWidget(area)
         self._rail.insertWidget(self._rail.count() if at_bottom else self._rail.count() - 1, place)
-        place.clicked.connect(lambda: self.areas.setCurrentWidget(area))
+        place.clicked.connect(lambda: self._go(place, area))
         if len(self.places) == 1:
             place.setChecked(True)
 
@@ -150,6 +162,12 @@ class MainWindow(QMainWindow):
     def show_area(self, word: str) -> None:
         """Go to an area. Raises KeyError when there is none of that name."""
         self.places[word].click()
+
+    def _go(self, place: Place, area: QWidget) -> None:
+        left, focus = self.areas.currentWidget(), self.focusWidget()
+        if left is not area and left is not None and focus is not None and left.isAncestorOf(focus):
+            place.setFocus(Qt.FocusReason.OtherFocusReason)  # or Qt would hand it to whatever comes next, with a ring
+        self.areas.setCurrentWidget(area)
 
     def fit_to_screen(self) -> None:
         """As large as is comfortable on the screen at hand."""

@@ -55,6 +55,7 @@ TOKENS: dict[str, tuple[str, str]] = {
 
 GAPS = (4, 8, 12, 16, 24, 32, 48)
 RADIUS = 8
+HOVER = 0.6  # how much of the sel ground what lies under the pointer has, on the side ground
 
 FONTS: dict[str, tuple[int, int]] = {
     # role: (size, line height), pixels
@@ -289,6 +290,12 @@ QLineEdit {
   selection-background-color: @blue; selection-color: @onblue;
 }
 QLineEdit:focus { border: 2px solid @blue; padding: 0 7px; min-height: 28px; }
+QPlainTextEdit[box="true"] { background: @sunk; border: 1px solid @line; border-radius: 8px; padding: 4px; }
+QPlainTextEdit[box="true"]:focus { border: 2px solid @blue; padding: 3px; }
+QDialogButtonBox { dialogbuttonbox-buttons-have-icons: 0; }
+QHeaderView::section {
+  background: @sunk; color: @mut; border: 0; border-bottom: 1px solid @line; padding: 4px 8px;
+}
 QPlainTextEdit, QTextEdit, QTextBrowser {
   background: @panel; color: @text; selection-background-color: @blue; selection-color: @onblue;
 }
@@ -321,12 +328,6 @@ QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QSplitter::handle { background: @line; }
 QSplitter::handle:horizontal { width: 1px; }
 QSplitter::handle:vertical { height: 1px; }
-
-QRadioButton, QCheckBox { color: @text; spacing: 8px; background: transparent; min-height: 24px; }
-QRadioButton::indicator { width: 14px; height: 14px; border: 1px solid @edge; border-radius: 8px; background: @panel; }
-QRadioButton::indicator:checked { border: 5px solid @blue; width: 6px; height: 6px; }
-QCheckBox:focus, QRadioButton:focus { color: @blue; }
-QCheckBox:disabled, QRadioButton:disabled { color: @mut; }
 """
 
 

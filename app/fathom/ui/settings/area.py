@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QApplication, QButtonGroup, QFrame, QRadioButton, QScrollArea, QWidget
+from PySide6.QtWidgets import QApplication, QButtonGroup, QFrame, QScrollArea, QWidget
 
 from fathom.core.events import EngineStatus
 from fathom.core.settings import Settings, data_dir
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.research import words
-from fathom.ui.widgets.buttons import Button
+from fathom.ui.widgets.buttons import Button, Choice
 from fathom.ui.widgets.cards import Card, IconLine, column, row
 from fathom.ui.widgets.labels import Label
 
@@ -75,11 +75,10 @@ class SettingsArea(QScrollArea):
     def _appearance(self) -> Card:
         card = Card(gap=8)
         card.body.addWidget(Label("Appearance", "title", theme.BOLD))
-        line = row(gap=24)
+        line = row(gap=16)
         self.modes = QButtonGroup(self)
         for mode, word in MODES:
-            button = QRadioButton(word)
-            button.setFont(theme.font("body"))
+            button = Choice(word)
             button.setAccessibleName(f"Appearance: {word}")
             button.setChecked(self._settings.theme == mode)
             button.clicked.connect(lambda _checked=False, mode=mode: self._choose_mode(mode))
@@ -95,7 +94,7 @@ class SettingsArea(QScrollArea):
         self.model_line = IconLine("clock", "mut", "Opening Fathom")
         self.model_path = Label("", tone="mut", lines=2)
         buttons = row(gap=8)
-        self.choose = Button("Choose a GGUF file…", "models", on_click=self.model_wanted.emit)
+        self.choose = Button("Choose another model (a GGUF file)…", "models", on_click=self.model_wanted.emit)
         self.small = Button("Use the small model", "undo", on_click=self.small_wanted.emit)
         self.restart = Button("Start the engine again", "retry", on_click=self.restart_wanted.emit)
         for button in (self.choose, self.small, self.restart):
@@ -149,7 +148,8 @@ class SettingsArea(QScrollArea):
         self.model_line.icon.set_icon(icon, token)
         self.model_line.label.setText(text)
         path = self._settings.model
-        self.model_path.setText(path or "The small model that comes with Fathom")
+        small = f"{status.model}, which comes with Fathom" if status.model else "The small model comes with Fathom"
+        self.model_path.setText(path or f"{small}. For answers to rely on, choose a larger one.")
         self.small.setVisible(bool(path))
         self.restart.setVisible(status.state in ("failed", "missing", "no_model"))
 

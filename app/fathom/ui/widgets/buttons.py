@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from PySide6.QtCore import QRect, QSize, Qt
-from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QWidget
+from PySide6.QtCore import QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QFontMetricsF, QKeyEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractButton, QCheckBox, QPushButton, QRadioButton, QSizePolicy, QWidget
 
 from fathom.ui import icons, theme
 
@@ -45,6 +45,7 @@ class Button(QPushButton):
             self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self.setAutoDefault(False)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a ring only where the keyboard is used
         self.set_face(text, icon)
         self.setAccessibleName(name or text)
         if on_click is not None:
@@ -72,6 +73,10 @@ class Button(QPushButton):
         self.setToolTip(why_not or tip)
         self.setAccessibleDescription(why_not or tip)
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if not press_with_enter(self, event):
+            super().keyPressEvent(event)
+
     def sizeHint(self) -> QSize:
         words = math.ceil(QFontMetricsF(self.font()).horizontalAdvance(self.text()))
         picture = (
@@ -84,17 +89,23 @@ class Button(QPushButton):
         return self.sizeHint()
 
 
+def press_with_enter(button: QAbstractButton, event: QKeyEvent) -> bool:
+    """Press ``button`` with Enter as with the space bar; False when it was another key."""
+    if event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        return False
+    button.click()
+    return True
+
+
 class Tick(QCheckBox):
     """A check box drawn with the theme's own tick."""
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
-        self.setFont(theme.font("body", theme.MEDIUM))
-        self.setAccessibleName(text)
-        theme.notifier().changed.connect(self.update)
+        _prepare(self)
 
     def sizeHint(self) -> QSize:
-        return QSize(28 + self.fontMetrics().horizontalAdvance(self.text()), 24)
+        return _size(self)
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -103,21 +114,76 @@ class Tick(QCheckBox):
         return True
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = QRect(1, (self.height() - 16) // 2, 16, 16)
+        painter, box = _begin(self)
         on, enabled = self.isChecked(), self.isEnabled()
-        ground = "line" if not enabled else "blue" if on else "panel"
-        edge = "blue" if (on or self.hasFocus()) and enabled else "edge"
-        painter.setPen(QPen(theme.color(edge), 2 if self.hasFocus() else 1))
-        painter.setBrush(theme.color(ground))
+        painter.setPen(QPen(theme.color("blue" if on and enabled else "edge"), 1))
+        painter.setBrush(theme.color("line" if not enabled else "blue" if on else "panel"))
         painter.drawRoundedRect(box.adjusted(0, 0, -1, -1), 4, 4)
         if on:
             token = "onblue" if enabled else "mut"
             painter.drawPixmap(box.adjusted(1, 1, -1, -1), icons.pixmap("tick", token, 14, self.devicePixelRatioF()))
-        painter.setPen(theme.color("text" if enabled else "mut"))
-        painter.setFont(self.font())
-        painter.drawText(
-            self.rect().adjusted(26, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self.text()
-        )
-        painter.end()
+        _end(self, painter)
+
+
+class Choice(QRadioButton):
+    """One of several, drawn as a ring with a point."""
+
+    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        _prepare(self)
+
+    def sizeHint(self) -> QSize:
+        return _size(self)
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
+
+    def hitButton(self, pos: object) -> bool:
+        return True
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter, box = _begin(self)
+        on, enabled = self.isChecked(), self.isEnabled()
+        painter.setPen(QPen(theme.color("blue" if on and enabled else "edge"), 1))
+        painter.setBrush(theme.color("panel" if enabled else "line"))
+        painter.drawEllipse(box.adjusted(0, 0, -1, -1))
+        if on:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.color("blue" if enabled else "mut"))
+            painter.drawEllipse(QRectF(box).adjusted(3.5, 3.5, -4.5, -4.5))
+        _end(self, painter)
+
+
+_BESIDE = 26  # where the words begin
+
+
+def _prepare(one: QCheckBox | QRadioButton) -> None:
+    one.setFont(theme.font("body", theme.MEDIUM))
+    one.setAccessibleName(one.text())
+    one.setCursor(Qt.CursorShape.PointingHandCursor)
+    one.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    theme.notifier().changed.connect(one.update)
+
+
+def _size(one: QCheckBox | QRadioButton) -> QSize:
+    return QSize(_BESIDE + one.fontMetrics().horizontalAdvance(one.text()) + 6, 24)
+
+
+def _begin(one: QCheckBox | QRadioButton) -> tuple[QPainter, QRect]:
+    painter = QPainter(one)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    return painter, QRect(1, (one.height() - 16) // 2, 16, 16)
+
+
+def _end(one: QCheckBox | QRadioButton, painter: QPainter) -> None:
+    """The words, and a ring around them where the keyboard is."""
+    words = one.rect().adjusted(_BESIDE, 0, 0, 0)
+    painter.setPen(theme.color("text" if one.isEnabled() else "mut"))
+    painter.setFont(one.font())
+    painter.drawText(words, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, one.text())
+    if one.hasFocus():
+        painter.setPen(QPen(theme.color("blue"), 2))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        width = one.fontMetrics().horizontalAdvance(one.text())
+        painter.drawRoundedRect(QRectF(_BESIDE - 5, 1, width + 10, one.height() - 2), 4, 4)
+    painter.end()

@@ -53,8 +53,11 @@ class ErrorDialog(Dialog):
             word, icon, act = action
             main = Button(word, icon, "primary", on_click=act)
             main.clicked.connect(self.accept)
+            main.setDefault(True)
             self.buttons.addWidget(main)
-        self.buttons.addWidget(Button("Close", kind="standard" if action else "primary", on_click=self.reject))
+        close = Button("Close", kind="standard" if action else "primary", on_click=self.reject)
+        close.setDefault(action is None)
+        self.buttons.addWidget(close)
         self.buttons.addStretch(1)
         self.finish()
 
@@ -72,6 +75,7 @@ class BugDialog(Dialog):
         self.text = QPlainTextEdit(details)
         self.text.setReadOnly(True)
         self.text.setFont(theme.font("mono"))
+        self.text.setProperty("box", "true")
         self.text.setFixedHeight(160)
         self.text.setAccessibleName("Details")
         self.text.setTabChangesFocus(True)

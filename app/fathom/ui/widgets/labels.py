@@ -5,6 +5,7 @@ They are QLabels to a screen reader; only the drawing is their own.
 
 from __future__ import annotations
 
+import html
 import math
 import re
 
@@ -21,6 +22,11 @@ _WORD_JOINER = "\u2060"
 def keep_words(text: str) -> str:
     """The text with word joiners inside Korean words, so that lines break at spaces only."""
     return _BETWEEN_HANGUL.sub(_WORD_JOINER, text)
+
+
+def plain_tip(text: str) -> str:
+    """A tooltip that shows ``text`` to the letter: Qt takes words with tags for HTML, and loads their pictures."""
+    return f"<qt>{html.escape(text)}</qt>" if "<" in text else text
 
 
 def lay_out(text: str, font: QFont, width: int, max_lines: int = 0) -> tuple[list[str], bool]:
@@ -162,7 +168,7 @@ class Label(QLabel):
     def paintEvent(self, _event: QPaintEvent) -> None:
         lines, cut = self._laid_out(self.width())
         if not self._own_tip and (self.toolTip() != "") != cut:
-            super().setToolTip(self.text() if cut else "")
+            super().setToolTip(plain_tip(self.text()) if cut else "")
         painter = QPainter(self)
         painter.setFont(self.font())
         painter.setPen(theme.color(self._tone))

@@ -57,6 +57,15 @@ def test_an_example_is_asked_at_once(composer: Composer, qtbot: QtBot) -> None:
     assert asked == [examples()[1]]
 
 
+def test_enter_presses_what_the_keyboard_is_on(composer: Composer, qtbot: QtBot) -> None:
+    asked: list[str] = []
+    composer.asked.connect(asked.append)
+    composer.input.edit.setPlainText("Why?")
+    qtbot.keyClick(composer.input.ask, Qt.Key.Key_Return)
+    qtbot.keyClick(composer.examples[0], Qt.Key.Key_Return)
+    assert asked == ["Why?", examples()[0]]
+
+
 def test_the_web_is_off_until_it_is_turned_on_and_says_what_is_sent(composer: Composer, qtbot: QtBot) -> None:
     changed: list[Scope] = []
     composer.scope_changed.connect(changed.append)
@@ -150,3 +159,14 @@ def test_a_short_window_scrolls(composer: Composer, qapp: QApplication) -> None:
 def test_every_control_has_a_name(composer: Composer) -> None:
     for control in composer.tab_order():
         assert control.accessibleName(), control
+
+
+@pytest.mark.parametrize(
+    "text", ["리튬과 코발트를 얼마나 회수해야 하는가? " * 6, "到二〇三一年必须回收多少锂和钴？" * 8]
+)
+def test_a_long_question_in_any_script_is_seen_whole(composer: Composer, text: str) -> None:
+    composer.begin(text)
+    edit = composer.input.edit
+    composer.grab()
+    assert edit.verticalScrollBar().maximum() == 0
+    assert not edit.horizontalScrollBar().isVisible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
@@ -16,7 +17,10 @@ from fathom.core.events import AnswerStarted, ObservationReady, RunStopped, Step
 from fathom.core.types import Citation, Observation, Passage, Report
 from fathom.ui import theme
 from fathom.ui.research.detail import OBSERVATION, RAW, REPORT, SOURCES, DetailPane
-from fathom.ui.research.detail_plain import FIRST_CHARS, Piece, PlainView, find_quote
+from fathom.ui.research.detail_observation import pieces_of
+from fathom.ui.research.detail_plain import FIRST_CHARS, Piece, PlainView, find_quote, is_quotation
+from fathom.ui.widgets.buttons import Button
+from fathom.ui.widgets.labels import plain_tip
 
 
 @pytest.fixture
@@ -194,12 +198,13 @@ def test_a_web_address_is_opened_only_after_a_yes(pane: DetailPane, qtbot: QtBot
         pane.load(None, run(3) + ending(report(body)))
     opened: list[str] = []
     pane.open_url_requested.connect(opened.append)
-    for answer in (1, 0):
+    for answer in ("Do not open", "Open once"):
         pane.report.ask_to_open("https://xn--e1afmkfd.example.org/a")
         box = pane.report.question
         assert box is not None
-        assert "xn--e1afmkfd.example.org" in box.text()
-        QTest.mouseClick(box.buttons()[answer], Qt.MouseButton.LeftButton)
+        assert "xn--e1afmkfd.example.org" in box.accessibleName()
+        button = next(one for one in box.findChildren(Button) if one.text() == answer)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: pane.report.question is None)
     assert opened == ["https://xn--e1afmkfd.example.org/a"]
     pane.report.ask_to_open("file:///etc/passwd")
@@ -259,3 +264,55 @@ def test_a_report_in_korean_can_be_read_and_cited(pane: DetailPane, qtbot: QtBot
         pane.load(None, run(1) + ending(made))
     pane.show_citation(1)
     assert marked_words(pane.report.passage.view).replace("\u2060", "") == "리튬 50%를 회수한다"
+
+
+def test_the_short_answer_has_one_heading_beside_its_badge(pane: DetailPane, qtbot: QtBot) -> None:
+    body = "## Short answer\n\n**Chief of Protocol** [1]\n\n## What the passages say\n\nShe held it [2].\n"
+    with qtbot.waitSignal(pane.report.rendered):
+        pane.load(None, run(3) + ending(report(body)))
+    assert pane.report.label.text() == "Short answer"
+    assert pane.report.badges["backed"].isVisible()
+    shown = pane.report.browser.toPlainText()
+    assert shown.startswith("Chief of Protocol [1]")
+    assert "Short answer" not in shown
+
+
+@pytest.mark.parametrize(
+    ("best", "quoted"),
+    [
+        ("The best sentence of step 1 stands here.", True),
+        ("The  best sentence\nof step 1 stands here.", True),
+        ("Document 1", False),
+        ("Ready to run commands", False),
+        ("", False),
+    ],
+)
+def test_only_words_that_were_read_are_quoted(best: str, quoted: bool) -> None:
+    assert is_quotation(msgspec.structs.replace(observation(1), best=best)) == quoted
+
+
+def test_an_error_is_no_quotation() -> None:
+    failed = msgspec.structs.replace(observation(1, error=True), best="Nothing was found.")
+    assert not is_quotation(failed)
+    assert pieces_of(failed) == [Piece("Nothing was found.")]
+
+
+def test_a_passage_says_its_place_in_plain_words(pane: DetailPane, qtbot: QtBot) -> None:
+    here = Passage(uri="library://sample/d05519", title="Kiss and Tell", text="A film.", end=7)
+    made = Report(
+        question="?",
+        answer="A film",
+        answer_backed=True,
+        body="A film [1].",
+        citations=(Citation(number=1, step=1, passage=here, quote="A film."),),
+    )
+    with qtbot.waitSignal(pane.report.rendered):
+        pane.load(None, run(3) + ending(made))
+    pane.show_citation(1)
+    assert pane.report.passage.address.text() == "Sample library"
+    assert pane.report.passage.address.toolTip() == "library://sample/d05519"
+
+
+def test_a_tooltip_shows_tags_to_the_letter() -> None:
+    assert plain_tip("a plain title") == "a plain title"
+    assert plain_tip("<img src='file:///etc/x.png'>") == "<qt>&lt;img src=&#x27;file:///etc/x.png&#x27;&gt;</qt>"

@@ -47,8 +47,8 @@ def words(header: Header) -> list[str]:
         ("waiting", ["[Pause]", "[Finish now]", "Stop", "[Export]"]),
         ("running", ["Pause", "Finish now", "Stop", "[Export]"]),
         ("paused", ["Resume", "Finish now", "Stop", "[Export]"]),
-        ("stopped", ["Go on", "New question", "[Export]"]),
-        ("failed", ["New question", "[Export]"]),
+        ("stopped", ["Start again", "[Export]"]),
+        ("failed", ["[Export]"]),
     ],
 )
 def test_buttons_follow_the_state(header: Header, state: SessionState, expected: list[str]) -> None:
@@ -60,7 +60,7 @@ def test_buttons_follow_the_state(header: Header, state: SessionState, expected:
 
 def test_a_finished_run_offers_copy_and_export(header: Header) -> None:
     header.load(session("done", 3), recording(TASK, 3))
-    assert words(header) == ["New question", "Copy report", "Export"]
+    assert words(header) == ["Copy report", "Export"]
     assert header.facts.text() == "Done in 3 min  ·  3 sources"
 
 
@@ -91,11 +91,11 @@ def test_a_wish_is_shown_until_it_came_true(header: Header) -> None:
     assert not header.finish.isEnabled()
 
 
-def test_a_long_question_is_elided_after_two_lines_and_whole_on_hover(header: Header) -> None:
+def test_a_long_question_is_elided_after_three_lines_and_whole_on_hover(header: Header) -> None:
     long = "Why " + "is it so " * 60
     header.load(msgspec.structs.replace(session("running"), task=Task(question=long)), [])
     header.grab()
-    assert len(header.question.shown_lines()) == 2
+    assert len(header.question.shown_lines()) == 3
     assert header.question.toolTip() == long
     header.load(session("running"), [])
     header.grab()
@@ -132,3 +132,10 @@ def test_an_answer_that_no_passage_contains_is_named(header: Header) -> None:
     header.load(session("done", 2), events)
     assert header.facts.text().endswith("no saved passage contains the short answer")
     assert header.facts_icon.name == "half"
+
+
+def test_nothing_is_not_counted(header: Header) -> None:
+    header.load(session("stopped"), [])
+    assert header.facts.text() == "Stopped by you"
+    header.load(session("failed", 2), recording(TASK, 2, finished=False))
+    assert header.facts.text() == "Failed  ·  2 steps saved  ·  2 sources"

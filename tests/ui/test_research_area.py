@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QFileDialog
+from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton
 from workbench import QUESTION, READY, Workbench, run_qt, until
 
 from fathom.core.events import RunFailed, RunInterrupted, StepStarted
@@ -272,3 +272,46 @@ def test_settings_test_the_sandbox_and_change_the_theme(app: QApplication, fatho
 )
 def test_a_file_name_holds_what_a_file_system_takes(title: str, name: str) -> None:
     assert file_name(title) == name
+
+
+def test_a_long_name_ends_at_a_word() -> None:
+    name = file_name("What government position was held by the woman who portrayed Corliss Archer in the film Kiss?")
+    assert name == "What government position was held by the woman who portrayed Corliss Archer in.md"
+
+
+def test_the_keyboard_goes_to_the_steps_and_no_button_gets_a_ring(app: QApplication, fathom_home: Path) -> None:
+    async def main() -> None:
+        async with desk(fathom_home) as one:
+            sample = one.bench.add_session("How tall is K2?", sample=True)
+            one.area.list.searched.emit("")
+            one.window.activateWindow()
+            one.area.composer.begin()
+            await until(lambda: one.area.composer.input.edit.hasFocus())
+            one.area.composer.engine_card.sample.click()
+            assert one.area.shown == sample.id
+            page = one.area.page
+            assert page is not None
+            await until(lambda: page.timeline.list.hasFocus())
+            assert not page.timeline.list.drawing.focused
+
+            one.window.show_area("Settings")
+            await until(lambda: one.window.places["Settings"].hasFocus())
+
+    run_qt(app, main())
+
+
+def test_a_failed_run_offers_its_way_out_once(app: QApplication, fathom_home: Path) -> None:
+    async def main() -> None:
+        async with desk(fathom_home) as one:
+            session = one.bench.add_session("A question", "running", steps=2)
+            one.bench.store.record(session.id, RunFailed(message="The engine stopped.", engine=True))
+            one.bench.store.set_state(session.id, "failed")
+            one.area.list.searched.emit("")
+            one.area.show_session(session.id)
+            page = one.area.page
+            assert page is not None
+            words = [button.text() for button in page.findChildren(QPushButton) if button.isVisible()]
+            assert words.count("Start again and go on") == 1
+            assert not {"Go on", "Restart the engine", "New question"} & set(words)
+
+    run_qt(app, main())

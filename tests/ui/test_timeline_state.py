@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from research_runs import ending, in_view, observation, one_step, run, started
+from research_runs import ending, in_view, observation, one_step, report, run, started
 
 from fathom.core.events import (
     AgentEvent,
@@ -27,7 +28,7 @@ from fathom.core.events import (
 )
 from fathom.core.types import Step, Task
 from fathom.ui.research import timeline_words as words
-from fathom.ui.research.timeline_rows import accessible_text, activity, build_rows
+from fathom.ui.research.timeline_rows import accessible_text, activity, build_rows, is_backed
 from fathom.ui.research.timeline_state import RunState
 
 
@@ -132,10 +133,10 @@ def test_activity_says_what_the_model_does() -> None:
     state.apply(CallDelta(step=1, text="{"), 30.0)
     assert now_doing(30.0) == "Writing the call"
     state.apply(CallStarted(step=1, call_id="1.0", name="google_search", arguments={"q": "x"}), 40.0)
-    assert now_doing(41.0) == "Running google_search"
-    assert now_doing(46.0) == "Waiting for google_search  ·  6 s"
+    assert now_doing(41.0) == "Waiting for the tool"
+    assert now_doing(46.0) == "Waiting for the tool  ·  6 s"
     state.apply(RunPaused(step=1), 47.0)
-    assert now_doing(47.0) == "Paused"
+    assert now_doing(47.0) == "It goes on when you press Resume"
     state.apply(RunResumed(step=1), 48.0)
     assert not state.paused
 
@@ -155,8 +156,8 @@ def test_a_failure_says_what_is_safe() -> None:
     failed = RunFailed(message="The engine stopped.", needs="a running engine", do="start it again", partial_text="I")
     state.apply(failed)
     last = build_rows(state)[-1]
-    assert last.text == "The engine stopped."
-    assert last.detail == "Your session is safe. 1 finished step is saved."
+    assert last.text == "Ended by an error in step 2"
+    assert last.detail == "1 finished step is saved."
     assert state.steps[2].thought == "I"
 
 
@@ -176,7 +177,7 @@ def test_an_interrupted_step_is_cut_off_and_written_again_when_the_run_goes_on()
 def test_a_required_call_is_told() -> None:
     state = reduced([started(), *one_step(1, choice="required")])
     assert state.steps[1].tool_choice == "required"
-    assert "Asked to use a tool." in accessible_text(build_rows(state)[0], state)
+    assert "Had to use a tool." in accessible_text(build_rows(state)[0], state)
 
 
 def test_an_observation_replaces_the_same_call_only_once() -> None:
@@ -227,3 +228,33 @@ def test_a_step_without_a_call_has_its_thought_only() -> None:
 
     state = reduced([started(), StepStarted(step=1), StepFinished(step=Step(index=1, thought="I know it."))])
     assert accessible_text(build_rows(state)[0], state) == "Step 1. Thought: I know it."
+
+
+@pytest.mark.parametrize(
+    ("answer", "backed", "title", "green"),
+    [
+        ("Chief of Protocol", True, "Done in 61 s", True),
+        ("Governor", False, "Done in 61 s. No saved passage contains the short answer", False),
+        ("", False, "Ended without a short answer after 61 s", False),
+    ],
+)
+def test_a_run_ends_in_green_only_when_a_passage_holds_its_answer(
+    answer: str, backed: bool, title: str, green: bool
+) -> None:
+    made = msgspec.structs.replace(report(backed=backed), answer=answer)
+    state = reduced([*run(3), *ending(made)])
+    assert build_rows(state)[-1].text == title
+    assert is_backed(state) == green
+
+
+def test_times_are_short_and_what_was_not_run_has_none() -> None:
+    assert [words.seconds(value) for value in (0.0, 0.004, 0.4, 12.2, 200)] == [
+        "", "< 0.1 s", "0.4 s", "12 s", "3 min 20 s",
+    ]  # fmt: skip
+
+
+def test_a_cut_off_call_is_told_as_begun_and_without_a_time() -> None:
+    call = CallStarted(step=3, call_id="3.0", name="google_search", arguments={"q": "x"})
+    state = reduced([*run(2), StepStarted(step=3, in_view=(1, 2)), call, RunInterrupted(step=3)])
+    spoken = accessible_text(next(row for row in build_rows(state) if row.key == "step 3"), state)
+    assert spoken.endswith("Cut off. Thought: none. Action: Searching, google_search, x.")

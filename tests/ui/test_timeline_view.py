@@ -11,7 +11,17 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from research_runs import ending, in_view, one_step, run, started
 
-from fathom.core.events import CallStarted, RunFailed, RunStopped, StepStarted, ThoughtDelta
+from fathom.agent.guards import duplicate
+from fathom.core.events import (
+    CallStarted,
+    ObservationReady,
+    RunFailed,
+    RunStopped,
+    StepFinished,
+    StepStarted,
+    ThoughtDelta,
+)
+from fathom.core.types import Step, ToolCall
 from fathom.ui import theme
 from fathom.ui.research.timeline import Timeline
 from fathom.ui.research.timeline_layout import Target
@@ -202,11 +212,10 @@ def test_show_step_opens_the_fold(timeline: Timeline) -> None:
     assert timeline.list.viewport().rect().contains(shown)
 
 
-def test_an_ended_run_offers_its_remedy_or_to_go_on(timeline: Timeline, qtbot: QtBot) -> None:
+def test_a_stopped_run_offers_to_go_on_and_leaves_errors_to_the_banner(timeline: Timeline, qtbot: QtBot) -> None:
     timeline.load([*run(2), RunFailed(message="The engine stopped.", remedy="restart_engine", engine=True)])
-    with qtbot.waitSignal(timeline.remedy_requested) as caught:
-        click(timeline, "ending", "remedy")
-    assert caught.args == ["restart_engine"]
+    ending = timeline.model.row(timeline.model.position_of("ending"))
+    assert timeline.list.drawing.layout(ending).links == []
     timeline.load([*run(2), RunStopped(step=3)])
     with qtbot.waitSignal(timeline.go_on_requested):
         click(timeline, "ending", "go_on")
@@ -269,3 +278,81 @@ def test_growing_text_wraps_as_if_it_came_whole(qapp: QApplication, text: str) -
 
 def test_text_of_strangers_loses_its_tricks() -> None:
     assert clean("a\u202eb\x1b[31mc\r\nd\x00\ud800") == "ab[31mc\nd?"
+
+
+def texts(timeline: Timeline, key: str) -> list[str]:
+    layout = timeline.list.drawing.layout(timeline.model.row(timeline.model.position_of(key)))
+    return [text.text for text in layout.texts]
+
+
+def test_a_repeated_call_reads_plainly_and_only_words_of_the_text_are_quoted(timeline: Timeline) -> None:
+    first = one_step(1)
+    finished = first[-1]
+    assert isinstance(finished, StepFinished)
+    call = ToolCall(id="2.0", name="google_search", arguments={"q": "document 1"})
+    again = duplicate(call, finished.step, in_view=True)
+    timeline.load(
+        [
+            *(started(), *first, StepStarted(step=2, in_view=(1,))),
+            CallStarted(step=2, call_id=call.id, name=call.name, arguments=dict(call.arguments)),
+            ObservationReady(step=2, observation=again),
+            StepFinished(step=Step(index=2, thought="Again.", calls=(call,), observations=(again,))),
+        ]
+    )
+    assert "“The best sentence of step 1 stands here.”" in texts(timeline, "step 1")
+    assert {"Repeats step 1, not run again", "Its result: Document 1"} <= set(texts(timeline, "step 2"))
+    layout = timeline.list.drawing.layout(timeline.model.row(timeline.model.position_of("step 2")))
+    assert "mark" not in [fill.token for fill in layout.fills]
+
+
+def test_the_caret_stays_behind_the_last_word(timeline: Timeline) -> None:
+    timeline.load([started(), StepStarted(step=1, prompt_tokens=1000)])
+    reading = timeline.list.drawing.layout(timeline.model.row(0))
+    assert reading.caret is None, "while it reads there is no word yet"
+    timeline.handle(ThoughtDelta(step=1, text="I look for it."))
+    timeline.flush()
+    one_line = timeline.list.drawing.layout(timeline.model.row(0))
+    timeline.handle(ThoughtDelta(step=1, text="\n\n"))
+    timeline.flush()
+    ended = timeline.list.drawing.layout(timeline.model.row(0))
+    assert ended.caret == one_line.caret
+    assert reading.height < ended.height == one_line.height
+
+
+def test_a_badge_says_what_it_means_on_hover(timeline: Timeline) -> None:
+    timeline.load([started(), *one_step(1, choice="required")])
+    layout = timeline.list.drawing.layout(timeline.model.row(0))
+    assert "Had to use a tool" in [text.text for text in layout.texts]
+    badge, _ = layout.tips[0]
+    assert "could not answer yet" in timeline.list.tip_at(badge.center().toPoint() + QPoint(0, 8))
+    assert timeline.list.tip_at(QPoint(4, 4)) == ""
+
+
+def test_numbers_of_three_digits_stay_clear_of_the_bracket(timeline: Timeline) -> None:
+    events = [started(), *one_step(123), *one_step(124), StepStarted(step=125, in_view=(123, 124))]
+    timeline.load(events)
+    layout = timeline.list.drawing.layout(timeline.model.row(timeline.model.position_of("step 123")))
+    number = next(text for text in layout.texts if text.text == "123")
+    assert number.at.x() >= 16 + 2 + 2
+
+
+def test_the_keyboard_enters_at_the_newest_row(timeline: Timeline, qtbot: QtBot) -> None:
+    timeline.load([*run(3), RunStopped(step=4)])
+    timeline.activateWindow()
+    qtbot.waitUntil(timeline.isActiveWindow)
+    timeline.list.clearFocus()
+    timeline.list.setFocus(Qt.FocusReason.TabFocusReason)
+    current = timeline.current_row()
+    assert current is not None
+    assert current.key == "ending"
+    QTest.keyClick(timeline.list, Qt.Key.Key_Up)
+    current = timeline.current_row()
+    assert current is not None
+    assert current.key == "step 3"
+
+
+def test_there_is_nothing_to_jump_to_when_all_steps_are_in_sight(timeline: Timeline) -> None:
+    timeline.load(run(2))
+    timeline.show_step(1)
+    assert not timeline.following
+    assert timeline.pill.isHidden()

@@ -58,7 +58,7 @@ def duplicate(call: ToolCall, earlier: Step, in_view: bool) -> Observation:
         tool=call.name,
         text=text,
         title=f"Repeats step {earlier.index}, not run again",
-        best=saved.title,
+        best=f"Its result: {saved.title}" if saved.title else "",
         passages=() if in_view else saved.passages,
     )
 

@@ -23,6 +23,7 @@ from fathom.ui.research.composer import Composer
 from fathom.ui.research.session_list import SessionList
 from fathom.ui.widgets.cards import column, row
 from fathom.ui.widgets.error_dialog import ErrorDialog
+from fathom.ui.widgets.file_dialog import file_dialog
 from fathom.ui.widgets.labels import Rule
 from fathom.ui.widgets.toast import Toast
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 
 BUILD_STARTS_WITHIN_S = 10
+NAME_CHARS = 80  # of a report's file
 
 
 class ResearchArea(QWidget):
@@ -169,9 +171,14 @@ class ResearchArea(QWidget):
             self._show_error(error)
             return
         page = self._session_page()
+        # The page for a new question takes its focus with it when it goes: the steps have it then, and no ring shows.
+        focus = self.window().focusWidget()
+        takes_focus = focus is None or self.composer.isAncestorOf(focus)
         self._shown = session_id
         page.load(session, events, self._own_documents(session.task.scope))
         self.list.select(session_id)
+        if takes_focus:
+            page.timeline.list.setFocus(Qt.FocusReason.OtherFocusReason)
         self.stack.setCurrentWidget(page)
 
     def _session_page(self) -> SessionPage:
@@ -187,7 +194,6 @@ class ResearchArea(QWidget):
             header.stop_wanted.connect(lambda: self._command("stop"))
             header.export_wanted.connect(self.export)
             header.copy_wanted.connect(self.copy_report)
-            header.new_wanted.connect(self.new_question)
             header.elsewhere_wanted.connect(self._ask_elsewhere)
             page.detail.export_requested.connect(self.export)
             page.go_on_wanted.connect(lambda: self._command("go_on"))
@@ -363,10 +369,8 @@ class ResearchArea(QWidget):
 
     def choose_model(self) -> None:
         """Ask for a GGUF file, then load it."""
-        dialog = QFileDialog(self, "Choose a model", str(self._last_folder), "GGUF models (*.gguf);;All files (*)")
-        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
+        dialog = file_dialog(self, "Choose a model", self._last_folder, "GGUF models (*.gguf);;All files (*)")
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(self.use_model)
         dialog.open()
 
@@ -395,12 +399,10 @@ class ResearchArea(QWidget):
         if not page.header.export.isEnabled():
             return
         session = page.session
-        dialog = QFileDialog(self, "Save the report", str(self._last_folder), "Markdown (*.md)")
-        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
+        dialog = file_dialog(self, "Save the report", self._last_folder, "Markdown (*.md)")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("md")
         dialog.selectFile(file_name(session.title))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda path: self._export_to(session.id, Path(path)))
         dialog.open()
 
@@ -472,4 +474,7 @@ def open_folder(folder: Path) -> None:
 def file_name(title: str) -> str:
     """A name for a report's file: the title's words, without what a file system does not take."""
     kept = "".join(" " if c in '<>:"/\\|?*\n\t' else c for c in title).strip(" .…?")
-    return f"{' '.join(kept.split())[:80].rstrip(' .') or 'report'}.md"
+    name = " ".join(kept.split())
+    if len(name) > NAME_CHARS:
+        name = name[: NAME_CHARS + 1].rpartition(" ")[0] or name[:NAME_CHARS]
+    return f"{name.rstrip(' .,') or 'report'}.md"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
@@ -28,7 +29,7 @@ from fathom.core.types import Scope
 from fathom.ui import icons, theme
 from fathom.ui.research import words
 from fathom.ui.research.engine_card import EngineCard, ModelCard
-from fathom.ui.widgets.buttons import Button
+from fathom.ui.widgets.buttons import Button, press_with_enter
 from fathom.ui.widgets.cards import Card, column, row
 from fathom.ui.widgets.labels import Icon, Label, Rule, lay_out
 
@@ -63,14 +64,20 @@ class QuestionEdit(QPlainTextEdit):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setTabChangesFocus(True)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.document().setDocumentMargin(0)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.document().documentLayout().documentSizeChanged.connect(lambda _size: self._fit())
         self._fit()
 
     def _fit(self) -> None:
-        lines = max(2, min(6, int(self.document().size().height())))
-        self.setFixedHeight(lines * self.fontMetrics().lineSpacing() + 4)
+        # In pixels: a line of Korean or Chinese is higher than one of Latin letters.
+        height, block = 0.0, self.document().begin()
+        while block.isValid():
+            height += self.blockBoundingRect(block).height()
+            block = block.next()
+        line = self.fontMetrics().lineSpacing()
+        self.setFixedHeight(math.ceil(max(2 * line, min(6.5 * line, height))) + 4)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
@@ -130,6 +137,7 @@ class Example(QAbstractButton):
         self.setText(question)
         self.setAccessibleName(question)
         self.setToolTip("Ask this now")
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFont(theme.font("body", theme.MEDIUM))
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -137,6 +145,10 @@ class Example(QAbstractButton):
         self.setSizePolicy(policy)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         theme.notifier().changed.connect(self.update)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if not press_with_enter(self, event):
+            super().keyPressEvent(event)
 
     def _lines(self, width: int) -> list[str]:
         return lay_out(self.text(), self.font(), width - 16 - 48)[0]
@@ -158,8 +170,11 @@ class Example(QAbstractButton):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         over = self.underMouse() or self.isDown()
         painter.setBrush(theme.color("sunk" if over else "panel"))
-        painter.setPen(theme.color("blue" if self.hasFocus() else "edge" if over else "line"))
-        painter.drawRoundedRect(self.rect().adjusted(0, 0, -1, -1), theme.RADIUS, theme.RADIUS)
+        thick = 2 if self.hasFocus() else 1
+        painter.setPen(QPen(theme.color("blue" if self.hasFocus() else "edge" if over else "line"), thick))
+        half = thick / 2
+        edge = QRectF(self.rect()).adjusted(half, half, -half, -half)
+        painter.drawRoundedRect(edge, theme.RADIUS, theme.RADIUS)
         painter.setFont(self.font())
         painter.setPen(theme.color("text"))
         metrics = self.fontMetrics()
@@ -346,9 +361,9 @@ class Composer(QScrollArea):
         self.documents.show_state(on, mine, "Add a folder…", "Add a folder of my documents")
         self.web.show_state(
             scope.web,
-            "On. Search words go to Wikipedia; pages are fetched from their own sites."
+            "On. Search words go to Wikipedia; pages come from their own sites."
             if scope.web
-            else "Off. When on, search words go to Wikipedia and pages are fetched from their sites.",
+            else "Off. When on, search words go to Wikipedia; pages come from their sites.",
             "Turn off" if scope.web else "Turn on",
             f"{'Turn off' if scope.web else 'Turn on'} the web",
         )

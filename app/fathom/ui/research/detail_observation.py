@@ -13,23 +13,22 @@ from fathom.core.types import Observation
 from fathom.ui import theme
 from fathom.ui.research import timeline_words as words
 from fathom.ui.research.detail_empty import EmptyState, let_grow
-from fathom.ui.research.detail_plain import Piece, PlainView, find_quote, marked
+from fathom.ui.research.detail_plain import CODE_TOOLS, Piece, PlainView, find_quote, is_quotation, marked
 from fathom.ui.research.timeline_state import RunState
 from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import Card, column, row
 from fathom.ui.widgets.labels import Icon, Label
 
-_CODE = frozenset({"run_python_code", "run_command", "create_sandbox"})
-
 
 def pieces_of(observation: Observation) -> list[Piece]:
     """What is shown of an observation: its passages with their titles, or its text where it has none."""
     passages = observation.passages
-    if observation.is_error or observation.tool in _CODE or not passages:
-        return marked(observation.text, observation.best, "mono" if observation.tool in _CODE else "text")
+    best = observation.best if is_quotation(observation) else ""
+    if observation.is_error or observation.tool in CODE_TOOLS or not passages:
+        return marked(observation.text, best, "mono" if observation.tool in CODE_TOOLS else "text")
     pieces: list[Piece] = []
     several = len({passage.uri for passage in passages}) > 1
-    left = observation.best
+    left = best
     for at, passage in enumerate(passages):
         gap = "\n\n" if at else ""
         if several and (at == 0 or passages[at - 1].uri != passage.uri):
@@ -65,7 +64,7 @@ class ObservationView(QWidget):
         body = column(page, gap=8, margins=(16, 16, 16, 16))
         self.title = Label("", "title", theme.BOLD, lines=3)
         let_grow(self.title)
-        self.step_link = Button("", kind="link", on_click=self._ask_for_step)
+        self.step_link = Button("", kind="link", flush=True, on_click=self._ask_for_step)
         self.tool = Label("", "mono", tone="teal", lines=1)
         self.time = Label("", "label", tone="mut", fit=True)
         self.error_icon = Icon("warn", "red")
@@ -78,9 +77,10 @@ class ObservationView(QWidget):
         head.addWidget(self.error_icon)
         head.addWidget(self.title, 1)
         meta = row(gap=8)
-        meta.addWidget(Icon("clock", "mut"))
         meta.addWidget(self.step_link)
         meta.addWidget(self.tool, 1)
+        self.time_icon = Icon("clock", "mut", 14)
+        meta.addWidget(self.time_icon)
         meta.addWidget(self.time)
         card = Card("panel", padding=12)
         card.body.addWidget(self.view, 1)
@@ -134,7 +134,9 @@ class ObservationView(QWidget):
         self.error_icon.setVisible(observation.is_error)
         self.step_link.set_face(f"Step {step}")
         self.tool.setText(observation.tool)
-        self.time.setText(words.seconds(observation.seconds))
+        took = words.seconds(observation.seconds)
+        self.time.setText(took)
+        self.time_icon.setVisible(bool(took))
         self.heading.setText(self._heading(observation))
         self.view.show_pieces(pieces_of(observation) or [Piece("Nothing came back.", "mut")])
         self.view.show_mark()
@@ -142,7 +144,7 @@ class ObservationView(QWidget):
     def _heading(self, observation: Observation) -> str:
         if observation.is_error:
             return "What the tool said"
-        if observation.tool in _CODE or not observation.passages:
+        if observation.tool in CODE_TOOLS or not observation.passages:
             text = "What came back"
         elif len(observation.passages) == 1:
             text = "The passage as it was read"

@@ -12,11 +12,12 @@ from PySide6.QtWidgets import QWidget
 
 from fathom.core.types import Citation
 from fathom.ui import theme
+from fathom.ui.research import words
 from fathom.ui.research.detail_empty import let_grow
 from fathom.ui.research.detail_plain import PlainView, marked
 from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import Card, column, row
-from fathom.ui.widgets.labels import Icon, Label
+from fathom.ui.widgets.labels import Icon, Label, plain_tip
 
 
 def is_web(address: str) -> bool:
@@ -103,7 +104,8 @@ class PassageView(QWidget):
         passage = citation.passage
         self.number.setText(f"[{citation.number}]")
         self.title.setText(passage.title or passage.uri)
-        self.address.setText(passage.uri)
+        self.address.setText(words.place(passage.uri))
+        self.address.setToolTip(plain_tip(passage.uri))
         self.open_link.setVisible(is_web(passage.uri))
         self.step_link.set_face(f"Step {citation.step}")
         self.view.show_pieces(marked(passage.text, citation.quote))

@@ -13,6 +13,7 @@ from PySide6.QtCore import QMimeData, QSize, QUrl, Signal
 from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import QFrame, QSizePolicy, QTextEdit, QWidget
 
+from fathom.core.types import Observation
 from fathom.ui import theme
 from fathom.ui.research.timeline_text import display, plain
 
@@ -61,6 +62,20 @@ def find_quote(text: str, quote: str) -> tuple[int, int] | None:
     if found < 0:
         return None
     return places[found], places[found + len(wanted) - 1] + 1
+
+
+CODE_TOOLS = frozenset({"run_python_code", "run_command", "create_sandbox"})
+
+
+def is_quotation(observation: Observation) -> bool:
+    """Whether an observation's best sentence stands in what was read, word by word; a title or a remark does not."""
+    best = observation.best
+    if not best or observation.is_error or any(best == passage.title for passage in observation.passages):
+        return False
+    if not observation.passages and observation.tool not in CODE_TOOLS:
+        return False
+    texts = (observation.text, *(passage.text for passage in observation.passages))
+    return any(find_quote(text, best) is not None for text in texts)
 
 
 def without_joiners(data: QMimeData) -> QMimeData:

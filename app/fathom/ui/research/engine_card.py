@@ -59,6 +59,7 @@ class EngineCard(Card):
         self.details = QPlainTextEdit()
         self.details.setReadOnly(True)
         self.details.setFont(theme.font("mono"))
+        self.details.setProperty("box", "true")
         self.details.setFixedHeight(112)
         self.details.setAccessibleName("Details of the engine")
         self.details.setTabChangesFocus(True)
@@ -122,7 +123,7 @@ class EngineCard(Card):
                 model = "The small model" if status.embedded else status.model or "The model"
                 return f"{model} runs on this computer. No account, no key, no network."
             case "missing":
-                return status.message or "Fathom needs it to think. It is built on this computer, once."
+                return "Fathom needs it to think. It is built on this computer, once."
             case "no_model":
                 return status.message or "Choose a GGUF file, or fetch the small model that comes with Fathom."
             case "failed":

@@ -48,7 +48,6 @@ class Header(QWidget):
     go_on_wanted = Signal()
     export_wanted = Signal()
     copy_wanted = Signal()
-    new_wanted = Signal()
     elsewhere_wanted = Signal()
 
     def __init__(self) -> None:
@@ -67,9 +66,13 @@ class Header(QWidget):
         self._scripted = False
         self._unbacked = False
 
-        outer = row(self, gap=24, margins=(24, 12, 24, 11))
-        left = column(gap=2)
-        self.question = Label("", "page", theme.BOLD, lines=2)
+        outer = column(self, gap=4, margins=(24, 12, 24, 11))
+        top = row(gap=24)
+        bottom = row(gap=24)
+        outer.addLayout(top)
+        outer.addStretch(1)
+        outer.addLayout(bottom)
+        self.question = Label("", "page", theme.BOLD, lines=3)
         self.question.setMinimumWidth(200)
         looks = row(gap=8)
         self.places = Label("", tone="mut", lines=3)  # one line in any window of comfortable width
@@ -85,26 +88,24 @@ class Header(QWidget):
         self.facts = Label("", weight=theme.MEDIUM)
         facts.addWidget(self.facts_icon)
         facts.addWidget(self.facts, 1)
-        left.addWidget(self.question)
-        left.addStretch(1)
+        left = column(gap=2)
         left.addLayout(looks)
         left.addLayout(facts)
-        outer.addLayout(left, 1)
+        top.addWidget(self.question, 1, Qt.AlignmentFlag.AlignTop)
+        bottom.addLayout(left, 1)
 
-        right = column(gap=8)
         buttons = row(gap=8)
         self.pause = Button("Pause", "pause", on_click=self._pause_or_resume)
         self.finish = Button("Finish now", "flag", on_click=self._finish)
         self.stop = Button("Stop", "stop", on_click=self.stop_wanted.emit)
         self.go_on = Button("Go on", "play", on_click=self.go_on_wanted.emit)
-        self.new = Button("New question", "plus", on_click=self.new_wanted.emit)
         self.copy = Button("Copy report", "copy", on_click=self.copy_wanted.emit)
         self.export = Button("Export", "export", on_click=self.export_wanted.emit)
-        self._buttons = (self.pause, self.finish, self.stop, self.go_on, self.new, self.copy, self.export)
+        self._buttons = (self.pause, self.finish, self.stop, self.go_on, self.copy, self.export)
         for button in self._buttons:
             buttons.addWidget(button)
-        right.addLayout(buttons)
-        right.addStretch(1)
+        top.addLayout(buttons)
+        top.setAlignment(buttons, Qt.AlignmentFlag.AlignTop)
         self.memory = QWidget()
         memory = column(self.memory, gap=4)
         memory_words = row(gap=4)
@@ -116,15 +117,15 @@ class Header(QWidget):
         self.memory_bar = Bar(width=240)
         memory.addLayout(memory_words)
         memory.addWidget(self.memory_bar)
-        right.addWidget(self.memory, 0, Qt.AlignmentFlag.AlignRight)
-        outer.addLayout(right)
+        bottom.addWidget(self.memory, 0, Qt.AlignmentFlag.AlignBottom)
 
         self._tick = QTimer(self, interval=1000)
         self._tick.timeout.connect(self._show_facts)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
+        roomy = event.size().width() >= ROOM_FOR_ICONS
         for button in self._buttons:
-            button.show_icon(event.size().width() >= ROOM_FOR_ICONS)
+            button.show_icon(roomy)
         super().resizeEvent(event)
 
     # --- what it is told ------------------------------------------------------------------------------------------
@@ -237,8 +238,9 @@ class Header(QWidget):
             case "partial":
                 text = f"Ended without a short answer after {words.duration(session.seconds)}  ·  {sources}"
             case _:
-                saved = words.count(self._steps, "step")
-                text = f"{words.STATE_WORDS[session.state]}  ·  {saved} saved  ·  {sources}"
+                saved = f"{words.count(self._steps, 'step')} saved" if self._steps else ""
+                parts = (words.STATE_WORDS[session.state], saved, sources if found else "")
+                text = "  ·  ".join(part for part in parts if part)
         if self._scripted:
             text += "  ·  demonstration: the model follows a script"
         elif session.sample:
@@ -256,7 +258,7 @@ class Header(QWidget):
         self.finish.setVisible(not ended)
         self.stop.setVisible(not ended)
         self.go_on.setVisible(session.state == "stopped")  # after an error the banner offers it
-        self.new.setVisible(ended)
+        self.go_on.set_face("Go on" if self._steps else "Start again", "play")
         self.copy.setVisible(session.state in ("done", "partial"))
         self.memory.setVisible(not ended and bool(self.memory_words.text()) and session.state != "waiting")
         waiting = "It has not started yet." if session.state == "waiting" else ""

@@ -24,7 +24,8 @@ from fathom.ui.widgets.banner import NeedsHasDo
 from fathom.ui.widgets.buttons import Button, Tick
 from fathom.ui.widgets.cards import Bar, Card, IconLine, column, row
 from fathom.ui.widgets.error_dialog import Dialog
-from fathom.ui.widgets.labels import Label, Rule
+from fathom.ui.widgets.file_dialog import file_dialog
+from fathom.ui.widgets.labels import Label, Rule, plain_tip
 
 if TYPE_CHECKING:
     from fathom.services.library_service import IndexProgress, LibraryService
@@ -153,10 +154,8 @@ class LookIn(Dialog):
         self._choose(QFileDialog.FileMode.ExistingFile, "Add a file", kinds)
 
     def _choose(self, mode: QFileDialog.FileMode, title: str, kinds: str) -> None:
-        dialog = QFileDialog(self, title, str(Path.home()), kinds)
-        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
+        dialog = file_dialog(self, title, Path.home(), kinds)
         dialog.setFileMode(mode)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda path: self.add(Path(path)))
         dialog.open()
 
@@ -221,7 +220,7 @@ class LookIn(Dialog):
             holder = QWidget()
             line = row(holder, gap=8)
             name = Label(one.label, weight=theme.MEDIUM)
-            name.setToolTip(one.path)
+            name.setToolTip(plain_tip(one.path))
             failed = f"  ·  {len(one.failed)} could not be read" if one.failed else ""
             remove = Button("Remove", kind="link")
             remove.setAccessibleName(f"Remove {one.label}")

@@ -29,8 +29,14 @@ _ALLOWED = re.compile(r"(?:https?://|#)", re.IGNORECASE)
 def render(report: Report) -> str:
     """The HTML of the report's body. 60,000 characters take some 0.3 s: not for the window's thread."""
     numbers = frozenset(citation.number for citation in report.citations)
-    html = str(_markdown().render(report.body, {"numbers": numbers}))
+    html = str(_markdown().render(without_first_heading(report.body), {"numbers": numbers}))
+    html = html.replace("<th>", '<th align="left">')  # as the cells below it
     return _ALIGNED.sub(r' align="\1"', html)  # Qt drops a cell's border when the cell has a style of its own
+
+
+def without_first_heading(body: str) -> str:
+    """``body`` without the heading of the short answer, which the view draws itself, beside the answer's badge."""
+    return body.removeprefix("## Short answer\n").lstrip("\n")
 
 
 @cache

@@ -10,8 +10,8 @@ import logging
 from typing import Any
 
 from PySide6.QtCore import QMimeData, QObject, QRunnable, Qt, QThreadPool, QUrl, Signal
-from PySide6.QtGui import QTextCharFormat, QTextCursor, QTextOption
-from PySide6.QtWidgets import QFrame, QMessageBox, QSplitter, QStackedWidget, QTextBrowser, QTextEdit, QWidget
+from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtWidgets import QBoxLayout, QFrame, QSplitter, QStackedWidget, QTextBrowser, QTextEdit, QWidget
 from shiboken6 import isValid
 
 from fathom.core.types import Report
@@ -20,14 +20,18 @@ from fathom.ui.research import timeline_words as words
 from fathom.ui.research.detail_empty import EmptyState
 from fathom.ui.research.detail_passage import PassageView, is_web
 from fathom.ui.research.detail_plain import without_joiners
-from fathom.ui.research.report_html import render
+from fathom.ui.research.report_html import render, without_first_heading
 from fathom.ui.research.timeline_rows import saved_steps
 from fathom.ui.research.timeline_state import RunState
 from fathom.ui.research.timeline_text import display
-from fathom.ui.widgets.cards import Badge, column, row
+from fathom.ui.widgets.buttons import Button
+from fathom.ui.widgets.cards import Badge, Card, column
+from fathom.ui.widgets.error_dialog import Dialog
 from fathom.ui.widgets.labels import Label, Rule
 
 log = logging.getLogger(__name__)
+
+BESIDE = 360  # in a narrower pane the badge stands below the heading
 
 
 class _Rendered(QObject):
@@ -62,6 +66,7 @@ class ReportBrowser(QTextBrowser):
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.setAccessibleName("Report")
         self.document().setDocumentMargin(16)
+        self.document().setIndentWidth(16)
 
     def loadResource(self, kind: int, name: QUrl | str) -> Any:
         return None
@@ -87,11 +92,11 @@ class ReportView(QWidget):
         self._carrier = _Rendered()
         self._carrier.done.connect(self._take, Qt.ConnectionType.QueuedConnection)
         self.empty = EmptyState("flag", "", "")
-        self.label = Label("Short answer", "label", theme.BOLD, tone="mut")
+        self.label = Label("Short answer", "title", theme.BOLD, fit=True)  # the report's own first heading
         self.badges = {
             "backed": Badge("ok", "Backed by a saved passage", "green"),
             "not": Badge("no", "No saved passage contains it", "red"),
-            "none": Badge("info", "No short answer was found", "orange"),
+            "none": Badge("half", "None was found", "orange"),
         }
         self.browser = ReportBrowser()
         self.browser.anchorClicked.connect(self._clicked)
@@ -100,14 +105,17 @@ class ReportView(QWidget):
         self.passage.step_requested.connect(self.step_requested)
         self.passage.address_requested.connect(self.ask_to_open)
         self.passage.closed.connect(self._close_passage)
-        self.question: QMessageBox | None = None
+        self.question: OpenPage | None = None
         top = QWidget()
         body = column(top, gap=0)
-        head = row(gap=8, margins=(16, 12, 16, 0))
-        head.addWidget(self.label, 1)
+        self._head = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._head.setContentsMargins(16, 16, 16, 0)
+        self._head.setSpacing(8)
+        self._head.addWidget(self.label)
         for badge in self.badges.values():
-            head.addWidget(badge)
-        body.addLayout(head)
+            self._head.addWidget(badge)
+        self._head.addStretch(1)
+        body.addLayout(self._head)
         body.addWidget(self.browser, 1)
         bottom = QWidget()
         below = column(bottom, gap=0)
@@ -126,6 +134,12 @@ class ReportView(QWidget):
         column(self, gap=0).addWidget(self.stack)
         theme.notifier().changed.connect(self._draw)
         self.show_state(RunState())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        beside = event.size().width() >= BESIDE
+        direction = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
+        self._head.setDirection(direction)
+        super().resizeEvent(event)
 
     @property
     def ready(self) -> bool:
@@ -157,7 +171,7 @@ class ReportView(QWidget):
             return
         self._html = html
         if not html:
-            self.browser.setPlainText(display(report.body))
+            self.browser.setPlainText(display(without_first_heading(report.body)))
         self._ready = True
         self._draw()
         self.stack.setCurrentIndex(1)
@@ -173,6 +187,10 @@ class ReportView(QWidget):
         self.browser.document().setDefaultFont(theme.font("title"))
         self.browser.document().setDefaultStyleSheet(_style())
         self.browser.setHtml(self._html)
+        frame = self.browser.document().rootFrame()
+        shape = frame.frameFormat()
+        shape.setTopMargin(8)  # below its heading
+        frame.setFrameFormat(shape)
         bar.setValue(at)
         self._mark_chosen()
 
@@ -237,27 +255,34 @@ class ReportView(QWidget):
         host = url.host(QUrl.ComponentFormattingOption.FullyEncoded)
         if not is_web(address) or not host:
             return
-        box = QMessageBox(self)
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setWindowTitle("Open a page")
-        box.setText(f"Open {host} in your browser?")
-        box.setInformativeText(
-            f"The page is on the internet and sees that you opened it:\n{words.one_line(address, 200)}"
-        )
-        opens = box.addButton("Open once", QMessageBox.ButtonRole.AcceptRole)
-        stays = box.addButton("Do not open", QMessageBox.ButtonRole.RejectRole)
-        box.setDefaultButton(stays)
-        box.setEscapeButton(stays)
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.question = box
+        self.question = question = OpenPage(self, host, words.one_line(address, 200))
 
-        def answered() -> None:
+        def answered(result: int) -> None:
             self.question = None
-            if box.clickedButton() is opens:
+            if result == OpenPage.DialogCode.Accepted:
                 self.open_url_requested.emit(url.toString(QUrl.ComponentFormattingOption.FullyEncoded))
 
-        box.finished.connect(answered)
-        box.open()  # never exec(): it would stop the event loop's other tasks
+        question.finished.connect(answered)
+        question.open()  # never exec(): it would stop the event loop's other tasks
+
+
+class OpenPage(Dialog):
+    """Asks before an address is opened: the two ways weigh the same, and the silent one is not to open it."""
+
+    def __init__(self, parent: QWidget | None, host: str, address: str) -> None:
+        super().__init__(parent, "hand", "orange", f"Open {host} in your browser?")
+        self.content.addWidget(Label("The page is on the internet and sees that you opened it.", lines=0))
+        page = Card("sunk", padding=12)
+        page.body.addWidget(Label(address, lines=0))
+        self.content.addWidget(page)
+        self.opens = Button("Open once", on_click=self.accept)
+        self.stays = Button("Do not open", on_click=self.reject)
+        self.buttons.addWidget(self.opens)
+        self.buttons.addWidget(self.stays)
+        self.buttons.addStretch(1)
+        self.finish()
+        self.stays.setDefault(True)
+        self.stays.setFocus()
 
 
 def _no_report(state: RunState) -> tuple[str, str, str, str]:
@@ -281,8 +306,10 @@ def _style() -> str:
     mono = ", ".join(f"'{family}'" for family in theme.font("mono").families())
     return f"""
         body, p, li, td, th {{ font-family: {families}; font-size: 15px; color: {value("text")}; }}
-        p {{ margin: 0 0 12px 0; line-height: 130%; }}
-        li {{ margin: 0 0 4px 0; line-height: 130%; }}
+        p {{ margin: 0 0 12px 0; line-height: 24px; }}
+        li {{ margin: 0 0 4px 0; line-height: 24px; }}
+        ul, ol {{ margin: 0 0 12px 0; }}
+        b, strong {{ font-weight: 600; }}
         .h1, .h2, .h3, .h4, .h5, .h6 {{ font-weight: 600; margin: 16px 0 8px 0; }}
         a {{ color: {value("blue")}; text-decoration: none; }}
         code, pre {{ font-family: {mono}; font-size: 13px; color: {value("text")}; }}

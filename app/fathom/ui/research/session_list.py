@@ -15,12 +15,13 @@ from PySide6.QtCore import (
     QPoint,
     QPointF,
     QRect,
+    QRectF,
     QSize,
     Qt,
     QTimer,
     Signal,
 )
-from PySide6.QtGui import QFontMetrics, QHelpEvent, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QFontMetrics, QHelpEvent, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QLineEdit,
@@ -38,7 +39,7 @@ from fathom.ui import icons, theme
 from fathom.ui.research import words
 from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import column
-from fathom.ui.widgets.labels import Label, lay_out
+from fathom.ui.widgets.labels import Label, lay_out, plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
 SESSION = Qt.ItemDataRole.UserRole
@@ -155,15 +156,17 @@ class SessionDelegate(QStyledItemDelegate):
         focused = bool(option.state & QStyle.StateFlag.State_HasFocus)
         if chosen or hover:
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.color("sel" if chosen else "sunk"))
+            painter.setOpacity(1.0 if chosen else theme.HOVER)
+            painter.setBrush(theme.color("sel"))
             painter.drawRoundedRect(rect.adjusted(0, 1, 0, -1), theme.RADIUS, theme.RADIUS)
+            painter.setOpacity(1.0)
         if chosen:
             painter.setBrush(theme.color("blue"))
             painter.drawRoundedRect(QRect(rect.left(), rect.top() + 9, 3, rect.height() - 18), 1.5, 1.5)
         if focused:
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(theme.color("blue"))
-            painter.drawRoundedRect(rect.adjusted(0, 1, -1, -2), theme.RADIUS, theme.RADIUS)
+            painter.setPen(QPen(theme.color("blue"), 2))
+            painter.drawRoundedRect(QRectF(rect).adjusted(1, 2, -1, -2), theme.RADIUS, theme.RADIUS)
         font = theme.font("body", theme.BOLD if chosen else theme.MEDIUM)
         metrics = QFontMetrics(font)
         painter.setFont(font)
@@ -190,7 +193,7 @@ class SessionDelegate(QStyledItemDelegate):
     def helpEvent(self, event: QHelpEvent, view: QAbstractItemView, option: QStyleOptionViewItem, index: Index) -> bool:
         session = index.data(SESSION)
         if session is not None and self.is_cut(session, option.rect.width()):
-            QToolTip.showText(event.globalPos(), session.title, view)
+            QToolTip.showText(event.globalPos(), plain_tip(session.title), view)
         else:
             QToolTip.hideText()
         return True
@@ -355,7 +358,7 @@ class SessionList(QWidget):
         """What can be done with a session."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addAction("Open").triggered.connect(lambda: self.chosen.emit(session.id))
+        menu.addAction(icons.icon("open"), "Open").triggered.connect(lambda: self.chosen.emit(session.id))
         busy = session.state in ("running", "paused")
         delete = menu.addAction(icons.icon("bin"), "Delete (stop it first)" if busy else "Delete")
         delete.setEnabled(not busy)

@@ -66,7 +66,6 @@ class SessionPage(QWidget):
         layout.addWidget(self.splitter, 1)
         self.timeline.selected.connect(self._selected)
         self.timeline.go_on_requested.connect(self.go_on_wanted.emit)
-        self.timeline.remedy_requested.connect(self.remedy_wanted.emit)
         self.detail.step_requested.connect(self.timeline.show_step)
         self.header.go_on_wanted.connect(self.go_on_wanted.emit)
 

@@ -36,8 +36,10 @@ from fathom.ui.research import timeline_words as words
 from fathom.ui.research.detail_empty import EmptyState
 from fathom.ui.research.detail_passage import is_web
 from fathom.ui.research.timeline_state import RunState
-from fathom.ui.research.timeline_text import Fonts, display
+from fathom.ui.research.timeline_text import Fonts, clean, display
+from fathom.ui.research.words import place
 from fathom.ui.widgets.cards import column
+from fathom.ui.widgets.labels import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
@@ -94,9 +96,9 @@ class _Model(QAbstractListModel):
             return None
         source = self.sources[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return f"{source.title or source.uri}. {source.uri}. {source.told}"
+            return f"{source.title or source.uri}. {place(source.uri)}. {source.told}"
         if role == Qt.ItemDataRole.ToolTipRole:
-            return None
+            return plain_tip(clean(source.uri))
         return None
 
 
@@ -128,13 +130,13 @@ class _Delegate(QStyledItemDelegate):
         name = "globe" if is_web(source.uri) else "library"
         painter.drawPixmap(QPointF(rect.left() + 16, y + 2), icons.pixmap(name, "mut", 16))
         for text, role, weight, token, height in (
-            (source.title or source.uri, "body", 500, "text", 20),
-            (source.uri, "label", 400, "mut", 16),
+            (words.one_line(source.title) or words.one_line(source.uri), "body", 500, "text", 20),
+            (place(source.uri), "label", 400, "mut", 16),
             (source.told, "label", 400, "mut", 16),
         ):
             painter.setFont(self.fonts.font(role, weight))
             painter.setPen(theme.color(token))
-            line = self.fonts.elided(display(words.one_line(text)), room, role, weight)
+            line = self.fonts.elided(display(text), room, role, weight)
             painter.drawText(QPointF(x, y + self.fonts.baseline(role, weight, height)), line)
             y += height + (2 if height == 16 else 0)
         painter.restore()

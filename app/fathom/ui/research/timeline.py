@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPalette, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QLabel, QListView, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QFocusEvent, QHelpEvent, QKeyEvent, QMouseEvent, QPalette, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QLabel, QListView, QPushButton, QToolTip, QVBoxLayout, QWidget
 
 from fathom.core.events import AgentEvent
 from fathom.ui import icons, theme
@@ -23,13 +23,16 @@ from fathom.ui.research.timeline_state import RunState
 
 FLUSH_MS = 33
 TICK_MS = 500
+_KEYBOARD = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
 _PARTS: tuple[Target, ...] = ("thought", "action", "observation")
 
 
 class TimelineList(QListView):
-    """The list: only what a QListView cannot do by itself. ``pressed_zone(position, zone)`` tells of clicks."""
+    """The list: only what a QListView cannot do by itself. ``pressed_zone(position, zone)`` tells of clicks,
+    ``entered()`` that the keyboard came while no row was current."""
 
     pressed_zone = Signal(int, object)
+    entered = Signal()
     width_changed = Signal()
 
     def __init__(self, model: TimelineModel, parent: QWidget | None = None) -> None:
@@ -84,6 +87,20 @@ class TimelineList(QListView):
         self.setCurrentIndex(self.rows.index(found[0]))
         self.pressed_zone.emit(*found)
 
+    def viewportEvent(self, event: QEvent) -> bool:
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            QToolTip.showText(event.globalPos(), self.tip_at(event.pos()), self)
+            return True
+        return super().viewportEvent(event)
+
+    def tip_at(self, at: QPoint) -> str:
+        """What the badge under a point of the viewport means, "" where there is none."""
+        index = self.indexAt(at)
+        if not index.isValid():
+            return ""
+        top = self.visualRect(index).top() + (TOP_SPACE if index.row() == 0 else 0)
+        return self.drawing.tip(self.rows.row(index.row()), QPointF(at.x(), at.y() - top))
+
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         self.mousePressEvent(event)
 
@@ -103,8 +120,13 @@ class TimelineList(QListView):
             self.viewport().update()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        self.drawing.focused = event.reason() != Qt.FocusReason.MouseFocusReason
+        self.drawing.focused = event.reason() in _KEYBOARD
+        current = self.currentIndex()
         super().focusInEvent(event)
+        if not current.isValid():  # QListView would take the first row, however far from sight it is
+            self.setCurrentIndex(current)
+            if self.drawing.focused:
+                self.entered.emit()
         self.viewport().update()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
@@ -120,21 +142,22 @@ class Timeline(QWidget):
     """``load`` replays a stored run, ``handle`` takes a live event: both end in the same rows.
 
     ``selected(step, part)`` with part one of thought, action, observation; ``position`` then says which of the
-    step's calls. ``go_on_requested`` and ``remedy_requested(remedy)`` come from the row that says how a run ended.
+    step's calls. ``go_on_requested`` comes from the row that says that the person stopped the run.
     """
 
     selected = Signal(int, str)
     go_on_requested = Signal()
-    remedy_requested = Signal(str)
 
     def __init__(self, parent: QWidget | None = None, clock: Callable[[], float] = monotonic) -> None:
         super().__init__(parent)
         self.model = TimelineModel(self, clock)
         self.list = TimelineList(self.model, self)
         self.list.pressed_zone.connect(self._pressed)
+        self.list.entered.connect(self._enter)
         self.list.installEventFilter(self)
         self.list.width_changed.connect(self._place_pill)
         self.empty = QLabel("The steps appear here as the model takes them.", self)
+        self.empty.setProperty("tone", "mut")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setWordWrap(True)
         box = QVBoxLayout(self)
@@ -252,7 +275,7 @@ class Timeline(QWidget):
         self._show_pill()
 
     def _show_pill(self) -> None:
-        self.pill.setVisible(not self._following)
+        self.pill.setVisible(not self._following and self.list.verticalScrollBar().maximum() > 0)
         self._place_pill()
 
     def _place_pill(self) -> None:
@@ -320,9 +343,6 @@ class Timeline(QWidget):
                 self.model.toggle_thought(row.number if row.kind == "step" else 0)
             case "go_on":
                 self.go_on_requested.emit()
-            case "remedy":
-                failure = self.state.failure
-                self.remedy_requested.emit(failure.remedy if failure is not None else "")
             case _:
                 self._choose(row, zone.target, zone.position)
 
@@ -367,6 +387,12 @@ class Timeline(QWidget):
             case _:
                 return False
         return True
+
+    def _enter(self) -> None:
+        """The keyboard starts at the newest row, or at the first one in sight for who has scrolled away from it."""
+        rows = self.model.rowCount()
+        first = self.list.indexAt(QPoint(CARD_MIDDLE, 40)).row()
+        self._move_to(range(rows - 1, -1, -1) if self._following or first < 0 else range(first, rows))
 
     def _move(self, by: int) -> None:
         at = self.list.currentIndex().row()
@@ -415,9 +441,6 @@ class Timeline(QWidget):
         ground = self.palette()
         ground.setColor(QPalette.ColorRole.Window, theme.color("bg"))
         self.setPalette(ground)
-        words = self.empty.palette()
-        words.setColor(QPalette.ColorRole.WindowText, theme.color("mut"))
-        self.empty.setPalette(words)
         self.empty.setFont(theme.font("body"))
         self.pill.setFont(theme.font("body"))
         self.pill.setIcon(icons.icon("down", "blue"))

@@ -99,6 +99,10 @@ class TimelineDelegate(QStyledItemDelegate):
         layout = self.layout(row)
         return next((zone for zone in (*layout.links, *layout.zones) if zone.rect.contains(at)), None)
 
+    def tip(self, row: Row, at: QPointF) -> str:
+        """What a badge at a point of the row means."""
+        return next((text for rect, text in self.layout(row).tips if rect.contains(at)), "")
+
     # --- Qt ---
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:

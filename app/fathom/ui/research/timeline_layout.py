@@ -13,7 +13,8 @@ from PySide6.QtCore import QPointF, QRectF
 
 from fathom.core.types import Observation
 from fathom.ui.research import timeline_words as words
-from fathom.ui.research.timeline_rows import Row
+from fathom.ui.research.detail_plain import is_quotation
+from fathom.ui.research.timeline_rows import LEAVES_WHY, MUST_ACT, MUST_ACT_WHY, Row, is_backed
 from fathom.ui.research.timeline_state import Action, RunState, StepState
 from fathom.ui.research.timeline_text import Fonts, Wrapped, display
 
@@ -29,6 +30,7 @@ COMPACT = 28
 GAP = 8
 HEADER = 32
 BRACKET_X = 16
+NUMBER_X = 33  # the middle of the steps' numbers, and of the strip behind them
 BADGE = 24
 STRIP = 36
 LIVE_LINES = 6
@@ -36,7 +38,10 @@ MORE_GAP = 8
 ONE_STRIP = 372  # from here on the live line's two halves stand side by side
 NARROW = 200  # a text column narrower than this gives its badge a line of its own
 
-Target = Literal["more", "fold", "go_on", "remedy", "thought", "action", "observation"]
+Target = Literal["more", "fold", "go_on", "thought", "action", "observation"]
+
+
+_Badge = tuple[str, str, str, str, str]  # icon, words, colour, ground, what it means
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class Layout:
     icons: list[Icon] = field(default_factory=list)
     zones: list[Zone] = field(default_factory=list)  # parts of the card
     links: list[Zone] = field(default_factory=list)
+    tips: list[tuple[QRectF, str]] = field(default_factory=list)  # what a badge means
     caret: QPointF | None = None  # top of it
     strip_lines: int = 1
     cell: int = CELL
@@ -143,11 +149,13 @@ class LayoutMaker:
         out.texts.append(Text(QPointF(x, y + self.fonts.baseline(role, weight, line)), text, token, role, weight))
         return x + self.fonts.width(text, role, weight)
 
-    def _badge(self, out: Layout, right: float, y: float, icon: str, text: str, token: str, ground: str) -> float:
+    def _badge(self, out: Layout, right: float, y: float, badge: _Badge) -> float:
         """A badge that ends at ``right``; returns its left edge."""
+        icon, text, token, ground, why = badge
         width = 8 + 16 + 4 + round(self.fonts.width(text, "label", 600)) + 8
         left = right - width
         out.fills.append(Fill(QRectF(left, y, width, BADGE), ground, 8))
+        out.tips.append((QRectF(left, y, width, BADGE), why))
         out.icons.append(Icon(QPointF(left + 8, y + 4), icon, token))
         self._text(out, left + 28, y, text, token, "label", 600, BADGE)
         return left
@@ -182,7 +190,9 @@ class LayoutMaker:
 
     def _number(self, out: Layout, step: StepState, first_line: float, token: str, weight: int) -> None:
         text = str(step.number)
-        self._text(out, 32 - self.fonts.width(text, "body", weight) / 2, first_line, text, token, weight=weight)
+        role = "body" if len(text) < 3 else "label"  # three digits stay clear of the bracket
+        x = NUMBER_X - self.fonts.width(text, role, weight) / 2
+        self._text(out, x, first_line, text, token, role, weight)
 
     def _compact(self, row: Row, step: StepState, width: int) -> Layout:
         """Three rows of one line each; a step with several calls says how many there are more."""
@@ -201,8 +211,9 @@ class LayoutMaker:
             if part == "thought":
                 end = right
                 if step.tool_choice == "required":
-                    end -= self.fonts.width(_ASKED, "label") + 12
-                    self._text(out, end + 12, top + 4, _ASKED, "mut", "label")
+                    end -= self.fonts.width(MUST_ACT, "label") + 12
+                    self._text(out, end + 12, top + 4, MUST_ACT, "mut", "label")
+                    out.tips.append((QRectF(end + 12, top, right - end - 12, COMPACT), MUST_ACT_WHY))
                 thought = words.one_line(step.thought, 400) or _NO_THOUGHT
                 self._text(out, left, top + 4, self.fonts.elided(display(thought), end - left, "body"), "mut")
             elif part == "action":
@@ -220,20 +231,23 @@ class LayoutMaker:
             self._text(out, x + 8, y, self.fonts.elided(best, right - x - 8, "body"), "mut")
 
     def _action_line(
-        self, out: Layout, action: Action, left: float, right: float, y: float, token: str, more: int = 0
-    ) -> float:
-        """Verb, tool, argument, seconds; the argument gets a second line where it would be squeezed. Returns the
-        y below."""
+        self, out: Layout, action: Action, left: float, right: float, y: float, token: str, more: int = 0,
+        live: bool = False,
+    ) -> float:  # fmt: skip
+        """Verb, tool, argument, seconds; what would be squeezed gets a line of its own. Returns the y below."""
         quiet = token == "mut"
-        if action.seconds is None:
+        end = right
+        if action.seconds is None and live:
             end = right - self.fonts.width("888 s", "label") - 8
             out.seconds.append((QPointF(right, y + self.fonts.baseline("label", 400, LINE)), action))
-        else:
-            took = words.seconds(action.seconds)
+        elif took := words.seconds(action.seconds or 0.0):
             end = right - self.fonts.width(took, "label")
             self._text(out, end, y, took, "mut", "label")
             end -= 12
         x = self._text(out, left, y, action.verb, token, weight=600) + 8
+        if not quiet and self.fonts.width(action.call.name, "mono") > end - x:
+            y += LINE
+            x, end = left, right
         tool = self.fonts.elided(action.call.name, end - x, "mono")
         x = self._text(out, x, y, tool, "mut" if quiet else "teal", "mono") + 8
         argument = action.argument + (f"  and {words.count(more, 'more call', 'more calls')}" if more else "")
@@ -259,7 +273,7 @@ class LayoutMaker:
         parts.append(("thought", 0, 0.0, y + ROW_PAD))
         for position, action in enumerate(step.actions):
             top = parts[-1][3]
-            y = self._action_line(out, action, left, right, top + ROW_PAD, "text")
+            y = self._action_line(out, action, left, right, top + ROW_PAD, "text", live=live)
             parts.append(("action", position, top, y + ROW_PAD))
             observation = step.observation_of(action.call.id)
             if observation is not None:
@@ -269,8 +283,7 @@ class LayoutMaker:
         bottom = parts[-1][3]
         if live or step.phase == "cut_off":
             if step.phase == "cut_off":
-                self._cut_off(out, left, right, bottom)
-                bottom += STRIP
+                bottom = self._cut_off(out, left, right, bottom)
             else:
                 bottom = self._live_strip(out, left, right, bottom)
             part, position, top, _ = parts[-1]
@@ -293,37 +306,43 @@ class LayoutMaker:
         out.strip = QRectF(left, top, right - left, height - 4)
         return top + height
 
-    def _cut_off(self, out: Layout, left: float, right: float, top: float) -> None:
-        out.icons.append(Icon(QPointF(left, top + 8), "retry", "orange"))
-        text = "Cut off here. It is written again when the run goes on."
-        self._text(out, left + 24, top + 6, self.fonts.elided(text, right - left - 24, "body"), "orange")
+    def _cut_off(self, out: Layout, left: float, right: float, top: float) -> float:
+        out.icons.append(Icon(QPointF(left, top + 6), "retry", "orange"))
+        wrapped = Wrapped(_CUT_OFF, self.fonts.font("body"), right - left - 24)
+        lines = [wrapped.line(at) for at in range(len(wrapped))]
+        return self._lines(out, lines, left + 24, top + 4, "orange") + 8
 
     def _thought(
         self, out: Layout, row: Row, step: StepState, left: float, right: float, live: bool, expanded: bool
     ) -> float:
         """The thought's lines and badges; returns the y below the last of them."""
-        badges = []
+        badges: list[_Badge] = []
         if row.leaves_next:
-            badges.append(("leave", "Leaves next", "orange", "orange_tint"))
+            badges.append(("leave", "Leaves next", "orange", "orange_tint", LEAVES_WHY))
         if step.tool_choice == "required":
-            badges.append(("action", _ASKED.capitalize(), "mut", "sunk"))
-        end, beside = right, 0.0
-        if badges:
-            widest = max(36 + self.fonts.width(text, "label", 600) for _, text, _, _ in badges)
+            badges.append(("action", MUST_ACT, "mut", "sunk", MUST_ACT_WHY))
+        end, beside = right, float(-ROW_PAD)
+        text = step.thought
+        writes = live and step.phase in ("reading", "thinking", "calling")
+        silent = writes and not text.strip()  # while it reads, there is nothing to show but the live line
+        if badges and not silent:
+            widest = max(36 + self.fonts.width(badge[1], "label", 600) for badge in badges)
             if right - left - widest - 16 >= NARROW:
                 end = right - widest - 16
                 for at, badge in enumerate(badges):
-                    self._badge(out, right, 4 + at * (BADGE + 4), *badge)
+                    self._badge(out, right, 4 + at * (BADGE + 4), badge)
                 beside = 4.0 + len(badges) * (BADGE + 4) - 4 - ROW_PAD + 4
                 badges = []
-        text = step.thought
-        if live and step.phase in ("reading", "thinking", "calling"):
+        y: float
+        if silent:
+            y = -ROW_PAD if not badges else 2.0
+        elif writes:
             y = self._live_text(out, text, step.number, left, end, expanded)
         else:
             y = self._folded_text(out, text or _NO_THOUGHT, left, end, expanded, "text" if text else "mut")
         for badge in badges:
             width = 36 + self.fonts.width(badge[1], "label", 600)
-            self._badge(out, left + round(width), y + 2, *badge)
+            self._badge(out, left + round(width), y + 2, badge)
             y += BADGE + 4
         return max(y, beside)
 
@@ -356,7 +375,7 @@ class LayoutMaker:
     def _live_text(self, out: Layout, text: str, number: int, left: float, right: float, expanded: bool) -> float:
         """The end of a text that grows, with the caret; the whole of it when it is expanded."""
         width = right - left - 4  # the caret stays inside
-        text = display(text).lstrip()
+        text = display(text).strip()  # the caret stays behind the last word, not on an empty line
         if self._growing is not None and self._growing[:2] == (number, width):
             wrapped = self._growing[2]
             wrapped.grow(text)
@@ -395,7 +414,7 @@ class LayoutMaker:
         sentence = display(words.one_line(_sentence(observation), 500))
         if not sentence:
             return y
-        quoted = bool(observation.best) and not observation.is_error
+        quoted = is_quotation(observation)
         wrapped = Wrapped(f"“{sentence}”" if quoted else sentence, self.fonts.font("body"), right - left, 2)
         lines = [wrapped.line(0)]
         if len(wrapped) > 1:
@@ -452,12 +471,10 @@ class LayoutMaker:
 
     def _ending(self, row: Row, state: RunState, width: int) -> Layout:
         links: list[tuple[str, Target]] = []
-        failure = state.failure
-        if failure is not None and failure.remedy in _REMEDIES:
-            links.append((_REMEDIES[failure.remedy], "remedy"))
-        elif state.ending in ("stopped", "failed", "interrupted"):
-            links.append(("Go on from here" if state.steps else "Start again", "go_on"))
-        return self._banner(row, width, links, *_ENDINGS[state.ending])
+        if state.ending == "stopped":  # after an error or an interruption the banner above the steps offers it
+            links.append(("Go on" if state.steps else "Start again", "go_on"))
+        ending = "partial" if state.ending == "done" and not is_backed(state) else state.ending
+        return self._banner(row, width, links, *_ENDINGS[ending])
 
 
 def _title(observation: Observation) -> str:
@@ -473,7 +490,7 @@ def _sentence(observation: Observation) -> str:
 
 
 _NO_THOUGHT = "No thought was written."
-_ASKED = "asked to use a tool"
+_CUT_OFF = "Cut off here. It is written again when the run goes on."
 _PARTS = {"thought": ("thought", "Thought"), "action": ("action", "Action"), "observation": ("result", "Observation")}
 _TARGET: dict[str, Target] = {"thought": "thought", "action": "action", "observation": "observation"}
 _COLOURS = {
@@ -489,4 +506,3 @@ _ENDINGS = {
     "failed": ("warn", "red", "red_tint"),
     "interrupted": ("warn", "orange", "orange_tint"),
 }
-_REMEDIES = {"restart_engine": "Restart the engine", "choose_model": "Choose a model", "fetch_model": "Get the model"}

@@ -146,24 +146,40 @@ def saved_steps(state: RunState) -> str:
     )
 
 
+def is_backed(state: RunState) -> bool:
+    """Whether the run ended with a short answer that a saved passage contains: only then does it end in green."""
+    return state.ending == "done" and state.report is not None and state.report.answer_backed
+
+
 def _ending(state: RunState) -> Row:
     saved = saved_steps(state)
-    took = f" in {words.seconds(state.seconds)}" if state.seconds else ""
+    took = words.seconds(state.seconds)
     match state.ending:
         case "done" | "partial":
-            title = f"Done{took}"
+            answered = state.report is None or bool(state.report.answer)
+            title = "Done" if answered else "Ended without a short answer"
+            if took:
+                title += f" {'in' if answered else 'after'} {took}"
             if state.report is not None and state.report.answer and not state.report.answer_backed:
                 title += ". No saved passage contains the short answer"
             text = _PARTIAL.get(state.finish_reason or "answered", "")
         case "stopped":
             title, text = "Stopped by you", f"{saved} No report was written."
         case "failed":
-            assert state.failure is not None
-            title, text = state.failure.message, f"Your session is safe. {saved}"
+            # What happened and what to do stand in the banner above the steps: here, only where it was.
+            title, text = f"Ended by an error{_in_step(state)}", saved
         case _:
-            title = f"Interrupted in step {state.ended_at}" if state.ended_at else "Interrupted"
-            text = f"Fathom ended while this run was going on. {saved}"
+            title, text = f"Interrupted{_in_step(state)}", saved
     return Row(kind="ending", key="ending", number=state.ended_at, text=title, detail=text)
+
+
+def _in_step(state: RunState) -> str:
+    return f" in step {state.ended_at}" if state.ended_at else ""
+
+
+MUST_ACT = "Had to use a tool"
+MUST_ACT_WHY = "In this step the model could not answer yet: Fathom had it look something up or compute first."
+LEAVES_WHY = "The next result pushes this one out of the model’s view. It stays saved."
 
 
 def activity(state: RunState, step: StepState, now: float) -> str:
@@ -171,7 +187,7 @@ def activity(state: RunState, step: StepState, now: float) -> str:
     silent = now - state.heard
     waited = f"  ·  {words.whole_seconds(silent)}" if silent >= SILENCE_S else ""
     if state.paused:
-        return "Paused"
+        return "It goes on when you press Resume"
     if step.phase == "reading":
         if not step.read_total:
             return f"Waiting for the model{waited}"
@@ -187,8 +203,8 @@ def activity(state: RunState, step: StepState, now: float) -> str:
         if running is not None:
             since = now - running.started
             if since >= SILENCE_S:
-                return f"Waiting for {running.call.name}  ·  {words.whole_seconds(since)}"
-            return f"Running {running.call.name}"
+                return f"Waiting for the tool  ·  {words.whole_seconds(since)}"
+            return "Waiting for the tool"
     return f"Saving the result{waited}"
 
 
@@ -207,7 +223,7 @@ def accessible_text(row: Row, state: RunState, now: float = 0.0) -> str:
     elif row.place == "saved":
         parts.append("Saved, out of view.")
     if step.tool_choice == "required":
-        parts.append("Asked to use a tool.")
+        parts.append(f"{MUST_ACT}.")
     if step.is_live and not state.ending:
         parts.append(f"Live: {activity(state, step, now)}.")
     if step.phase == "cut_off":
@@ -215,12 +231,13 @@ def accessible_text(row: Row, state: RunState, now: float = 0.0) -> str:
     parts.append(f"Thought: {_sentence(step.thought) or 'none.'}")
     for action in step.actions:
         took = "running" if action.seconds is None else words.seconds(action.seconds)
-        parts.append(f"Action: {action.verb}, {action.call.name}, {action.argument}, {took}.")
+        said = (action.verb, action.call.name, action.argument, "" if step.phase == "cut_off" else took)
+        parts.append(f"Action: {', '.join(word for word in said if word)}.")
         observation = step.observation_of(action.call.id)
         if observation is not None:
             label = "Observation, an error" if observation.is_error else "Observation"
-            said = f"{_sentence(observation.title)} {_sentence(observation.best)}".strip()
-            parts.append(f"{label}: {said or _sentence(observation.text)}")
+            both = f"{_sentence(observation.title)} {_sentence(observation.best)}".strip()
+            parts.append(f"{label}: {both or _sentence(observation.text)}")
     return " ".join(parts)
 
 

@@ -46,7 +46,7 @@ class Action:
 
     @property
     def verb(self) -> str:
-        return words.verb(self.call.name)
+        return words.running_verb(self.call.name) if self.seconds is None else words.verb(self.call.name)
 
     @property
     def argument(self) -> str:

@@ -19,6 +19,16 @@ VERBS: Mapping[str, str] = {
     "download_file_from_sandbox_to_local": "Saved a file",
 }
 
+RUNNING: Mapping[str, str] = {
+    "google_search": "Searching",
+    "scrape_and_extract_info": "Opening a page",
+    "run_python_code": "Calculating",
+    "run_command": "Running a command",
+    "create_sandbox": "Making a workspace",
+    "upload_file_from_local_to_sandbox": "Copying a file in",
+    "download_file_from_sandbox_to_local": "Saving a file",
+}
+
 _COUNTED: Mapping[str, tuple[str, str]] = {
     "google_search": ("1 search", "{} searches"),
     "scrape_and_extract_info": ("1 page read", "{} pages read"),
@@ -37,6 +47,11 @@ MAX_ARGUMENT = 300  # characters of an argument that a row can ever show
 def verb(tool: str) -> str:
     """What the model did, in plain words; "Used" for a tool that is not known here."""
     return VERBS.get(tool, "Used")
+
+
+def running_verb(tool: str) -> str:
+    """What the model does while the tool runs; "Using" for a tool that is not known here."""
+    return RUNNING.get(tool, "Using")
 
 
 def main_argument(arguments: Mapping[str, object]) -> str:
@@ -62,7 +77,11 @@ def count(number: int, one: str, many: str) -> str:
 
 
 def seconds(value: float) -> str:
-    """ "0.8 s", "12 s", "3 min 20 s"."""
+    """ "0.8 s", "12 s", "3 min 20 s"; "" for no time at all: what was not run took none."""
+    if value <= 0:
+        return ""
+    if value < 0.05:
+        return "< 0.1 s"
     if value < 9.95:
         return f"{value:.1f} s"
     if value < 119.5:

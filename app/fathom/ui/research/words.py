@@ -71,8 +71,8 @@ GROUPS = ("Today", "Yesterday", "Earlier", "Samples")
 
 def duration(seconds: float) -> str:
     """ "12 s", "3 min", "1 h 5 min"."""
-    if seconds < 60:
-        return f"{int(seconds)} s"
+    if seconds < 59.5:
+        return f"{round(seconds)} s"
     minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"
@@ -104,6 +104,13 @@ def places(scope: Scope, documents: int | None = None) -> str:
         parts.append("My documents" if documents is None else f"My documents ({documents:,})")
     parts.append("Web on" if scope.web else "Web off")
     return "  ·  ".join(parts)
+
+
+def place(uri: str) -> str:
+    """Where a source is, for people: "Sample library", "My documents", or the address itself on the web."""
+    if not uri.startswith("library://"):
+        return uri
+    return "Sample library" if uri.startswith("library://sample/") else "My documents"
 
 
 def engine(status: EngineStatus) -> tuple[str, str, str]:

@@ -64,7 +64,7 @@ def run_gui(argv: list[str]) -> int:
     if not lock.tryLock(0):
         return _already_open(app)
     window = MainWindow()
-    session = _App(app, window, settings)
+    session = App(app, window, settings)
     if not _offscreen():
         window.fit_to_screen()
     window.show()
@@ -187,8 +187,9 @@ def log_path() -> Path:
     return data_dir() / "log.txt"
 
 
-class _App:
-    """The window's life from the first paint to the end."""
+class App:
+    """The window's life from the first paint to the end. ``run`` is all of it; whoever has a loop of their own, as
+    the maker of the README's pictures, awaits ``open`` and ``close``."""
 
     def __init__(self, app: QApplication, window: MainWindow, settings: Settings) -> None:
         from fathom.ui.bridge import Bridge, Tasks
@@ -210,6 +211,11 @@ class _App:
         self.research.web_changed.connect(window.footer.show_web)
         window.footer.show_web(settings.scope.web)
 
+    @property
+    def services(self) -> Services | None:
+        """What the window works with, None before it is open."""
+        return self._services
+
     def run(self) -> int:
         """Run the event loop until the window was closed and everything has ended."""
         import qasync
@@ -230,17 +236,21 @@ class _App:
             except (NotImplementedError, RuntimeError, ValueError):
                 signal.signal(number, lambda *_: self._close.set())
         self.research.composer.begin()
-        opening = self._tasks.start(self._open())
+        opening = self._tasks.start(self.open())
         await self._close.wait()
         opening.cancel()
         self._window.hide()
+        await self.close()
+
+    async def close(self) -> None:
+        """End what runs, then the services."""
         await self._tasks.close()
         if self._services is not None:
             self.research.close_down()
             self._bridge.detach()
             await self._services.close()
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
         """Import and open the services; the window is painted and answers meanwhile."""
         from fathom.ui.settings.area import SettingsArea
 
@@ -285,7 +295,7 @@ class _App:
 
     async def _open_services_again(self) -> None:
         self._window.remove_area("Settings")
-        await self._open()
+        await self.open()
 
     # --- bugs -----------------------------------------------------------------------------------------------------
 

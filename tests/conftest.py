@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("fathom", deadline=None)  # a busy machine is no defect of the code
+hypothesis.settings.load_profile("fathom")
 
 
 @pytest.fixture

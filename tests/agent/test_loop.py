@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -330,3 +331,28 @@ def test_a_long_result_is_cut_to_the_observation_cap_and_told() -> None:
     assert observation.cut_chars > 50_000
     assert len(observation.text) // 4 + 1 <= int(8192 * 0.06)
     assert "more characters are saved but not shown" in observation.text
+
+
+def test_fast_memory_keeps_more_for_a_while_and_never_less_than_k() -> None:
+    engine = ScriptedEngine([*(search(f"number {n}") for n in range(12)), READY, ANSWER], context_tokens=32_768)
+    events = drive([], engine=engine, keep=2, fast_memory=True)
+    starts = of(events, StepStarted)
+    assert starts[-1].block > 0
+    for event in starts:
+        assert set(range(max(1, event.step - 2), event.step)) <= set(event.in_view)
+        assert len(event.in_view) <= 2 + event.block
+    changes = [1 for a, b in itertools.pairwise(starts) if not set(a.in_view) <= set(b.in_view)]
+    assert len(changes) < len(starts[4:]) / 2
+
+
+def test_fast_memory_gives_way_when_its_room_is_needed() -> None:
+    class Long(Tools):
+        async def call(self, call: ToolCall) -> Observation:
+            return msgspec.structs.replace(await super().call(call), text="word " * 300)
+
+    events = {}
+    for fast in (False, True):
+        engine = ScriptedEngine([*(search(f"number {n}") for n in range(30)), ANSWER], context_tokens=4096)
+        events[fast] = drive([], engine=engine, keep=2, fast_memory=fast, tools=Long(), max_calls=30)
+    steps = {fast: len(of(events[fast], StepFinished)) for fast in events}
+    assert steps[True] == steps[False]

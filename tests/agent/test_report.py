@@ -78,6 +78,7 @@ def test_without_an_answer_it_says_what_was_found() -> None:
     ("text", "answer"),
     [
         ('The answer is "Shirley Temple". She was young.', "Shirley Temple"),
+        ('The answer is "Shirley Temple.". She was young.', "Shirley Temple"),
         ('The answer is "unknown". ', ""),
         ("Shirley Temple played her.", "Shirley Temple played her."),
         ("I cannot say who it was.", ""),
@@ -86,6 +87,12 @@ def test_without_an_answer_it_says_what_was_found() -> None:
 )
 def test_short_answer_without_a_box(text: str, answer: str) -> None:
     assert build_report(trajectory(), text).answer == answer
+
+
+def test_the_sentence_that_holds_the_phrase_alone_is_not_said_twice() -> None:
+    report = build_report(trajectory(), 'The answer is "Shirley Temple". She was seventeen.')
+    assert "The answer is" not in report.body
+    assert "She was seventeen." in report.body
 
 
 @given(text=st.text(alphabet="ab \\{}boxed[]<>!()#*_`1.\n", max_size=60))

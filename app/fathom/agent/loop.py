@@ -56,6 +56,7 @@ from fathom.prompting.formats.base import Limits
 from fathom.prompting.formats.grammar import answer_grammar, phrase_grammar
 from fathom.prompting.formats.parsing import Turn, TurnParser
 from fathom.prompting.profiles import Profile
+from fathom.prompting.schedule import choose_block
 
 MAX_CALLS = 600
 _MIN_ANSWER_TOKENS = 64
@@ -72,13 +73,16 @@ async def run(
     max_calls: int = MAX_CALLS,
     max_time_s: float = 0.0,
     history: Sequence[Step] = (),
+    fast_memory: bool = False,
 ) -> AsyncGenerator[AgentEvent, None]:
     """Research ``task`` and yield what happens; the last event is RunFinished.
 
     ``keep`` is K, ``history`` the finished steps of a run that goes on, ``max_time_s`` 0 for no limit (it is looked at
-    between turns). Cancelling the task, or closing the generator, stops the run. EngineError and bugs propagate.
+    between turns). ``fast_memory`` lets results stay a little longer and leave in blocks (see ``prompting.schedule``);
+    without it the view is ``S_t(K)`` to the letter. Cancelling the task, or closing the generator, stops the run.
+    EngineError and bugs propagate.
     """
-    this = _Run(task, engine, toolbox, profile, control or RunControl(), keep, list(history))
+    this = _Run(task, engine, toolbox, profile, control or RunControl(), keep, list(history), fast_memory)
     started = time.monotonic()
     info = engine.info
     yield RunStarted(
@@ -131,9 +135,11 @@ class _Run:
         control: RunControl,
         keep: int,
         steps: list[Step],
+        fast_memory: bool,
     ) -> None:
         self.task, self.engine, self.toolbox, self.profile, self.control = task, engine, toolbox, profile, control
         self.keep, self.steps = keep, steps
+        self.block: int | None = None if fast_memory and keep > 0 else 0  # None: not chosen yet
         self.format = load_format(profile.format)
         self.budget = profile.budget(engine.info.context_tokens or profile.context_tokens)
         self.opening = self._opening()
@@ -161,25 +167,30 @@ class _Run:
     async def turn(self) -> AsyncGenerator[AgentEvent, None]:
         """Think, act, observe; sets ``reason`` when the run is to end after it."""
         index = len(self.steps) + 1
-        messages = context.conversation(self.format, self.opening, self.steps, self.keep)
         specs = self._offered()
         choice: ToolChoice = self.profile.tool_choice(guards.useful_calls(self.steps)) if specs else "none"
-        if nudge := self.profile.nudge(choice, self.task.question):
-            messages = context.with_request(messages, nudge)
+        if self.block is None and len(self.steps) > self.keep:
+            self.block = await self._chosen_block()
+        messages = self._view(choice)
         prompt_tokens = await self.engine.count_tokens(messages)
         if not self._summary_tokens:
             self._summary_tokens = await self._size(self.summary)
         if self.steps and not self._last_result_tokens:  # the run goes on from its history
             self._last_result_tokens = await self._size("".join(each.text for each in self.steps[-1].observations))
-        if not context.has_room(prompt_tokens, self._last_result_tokens, self._summary_tokens, self.budget):
+        if self.block and not self._fits(prompt_tokens):  # the room that it took is needed now
+            self.block = 0
+            messages = self._view(choice)
+            prompt_tokens = await self.engine.count_tokens(messages)
+        if not self._fits(prompt_tokens):
             self.reason = "context_full"
             return
         yield StepStarted(
             step=index,
             tool_choice=choice,
-            in_view=context.retained(index, self.keep),
+            in_view=context.retained(index, self.keep, self.block or 0),
             prompt_tokens=prompt_tokens,
             context_tokens=self.budget.context,
+            block=self.block or 0,
         )
         parser = self.format.parser(bare=not self.profile.constrained)
         self._ids, self._logprobs, self._usage = [], [], Usage()
@@ -216,6 +227,30 @@ class _Run:
         async with aclosing(self._act(index, turn, choice)) as events:
             async for event in events:
                 yield event
+
+    def _view(self, choice: ToolChoice) -> tuple[Message, ...]:
+        """The messages of the next turn."""
+        messages = context.conversation(self.format, self.opening, self.steps, self.keep, self.block or 0)
+        nudge = self.profile.nudge(choice, self.task.question)
+        return context.with_request(messages, nudge) if nudge else messages
+
+    def _fits(self, prompt_tokens: int) -> bool:
+        return context.has_room(prompt_tokens, self._last_result_tokens, self._summary_tokens, self.budget)
+
+    async def _chosen_block(self) -> int:
+        """How many results more than K may stay, from the sizes of the first K steps and a quarter of the context."""
+        first = self.steps[: self.keep]
+        results = [await self._size(each.text) for step in first for each in step.observations]
+        calls = [await self._size(self.format.action(step).content) for step in first]
+        if not results:
+            return 0
+        return choose_block(
+            self.keep,
+            sum(calls) / len(calls),
+            sum(results) / len(results),
+            await self._size(context.OMITTED),
+            self.budget.context / 4,
+        )
 
     def _call_in(self, turn: Turn) -> Turn | None:
         """The turn as the model meant it, when it wrote a call into its thought where only calls in tags count."""
@@ -307,7 +342,8 @@ class _Run:
                 call_id=call.id, tool=call.name, text=text, title="This call could not be read", is_error=True
             )
         if earlier := guards.same_call(call, self.steps):
-            return guards.duplicate(call, earlier, earlier.index in context.retained(index + 1, self.keep))
+            seen = context.retained(index + 1, self.keep, self.block or 0)
+            return guards.duplicate(call, earlier, earlier.index in seen)
         started = time.monotonic()
         found = await self.control.until_finish(self.toolbox.call(call))
         if found is not None:
@@ -390,7 +426,8 @@ class _Run:
                 room = self.budget.context - self.budget.reserve - size
                 if room >= wanted:
                     return True, messages, size, room
-        steps, keep = list(self.steps), self.keep if self.keep >= 0 else len(self.steps)
+        steps = list(self.steps)
+        keep = len(context.retained(len(steps) + 1, self.keep, self.block or 0))
         while True:
             view = context.conversation(self.format, self.opening, steps, keep)
             messages = context.with_request(view, self.summary)

@@ -22,7 +22,7 @@ from fathom.core.types import Citation, Report, Trajectory
 NO_ANSWER = "The run ended without an answer. This is what it found."
 
 _BOX = re.compile(r"\\boxed\s*\{")
-_PHRASE = re.compile(r'\s*The answer is "([^"\n]{1,200})"', re.I)
+_PHRASE = re.compile(r'\s*The answer is "([^"\n]{1,200})"\.?\s*', re.I)
 _NO_ANSWERS = frozenset({"", "?", "unknown", "none", "n/a", "not found", "unanswerable", "answer", "your answer"})
 _TELLING = 5
 _MARK = re.compile(r"\s*\[\d{1,3}\]")
@@ -128,7 +128,7 @@ def _short_answer(text: str) -> str:
     if _BOX.search(text):
         return boxed(text)
     if phrase := _PHRASE.match(text):
-        return _plain(phrase[1]) if _says_something(phrase[1]) else ""
+        return _plain(phrase[1]).rstrip(".。 ") if _says_something(phrase[1]) else ""
     first = next((text[start:end] for start, end in sentences(text)), "")
     if not first or len(first) > 200 or _REFUSAL.search(first) or not _says_something(first):
         return ""
@@ -136,8 +136,9 @@ def _short_answer(text: str) -> str:
 
 
 def _without_boxes(text: str) -> str:
-    """The prose with each box replaced by what stands in it; a box alone on its line is left out."""
-    result = _MARK.sub("", text)
+    """The prose with each box replaced by what stands in it; a box alone on its line is left out, and so is the
+    sentence of a small model that holds nothing but the answer."""
+    result = _MARK.sub("", _PHRASE.sub("", text, count=1) if _PHRASE.match(text) else text)
     while match := _BOX.search(result):
         inside = _inside(result, match.end())
         if inside is None:

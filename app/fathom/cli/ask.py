@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--web", action="store_true", help="search the web too; the search words leave this computer")
     parser.add_argument("--model", metavar="NAME|PATH", default="", help="a GGUF file, or 'embedded' (the default)")
+    parser.add_argument(
+        "--memory",
+        choices=("strict", "fast"),
+        help="strict: exactly the last K results; fast: they leave in blocks, which costs less (default: by context)",
+    )
     parser.add_argument("--keep", metavar="K", type=_keep, help="results kept in the model's view; -1 keeps all")
     parser.add_argument("--max-calls", metavar="N", type=_positive, help="tool calls at most (600)")
     parser.add_argument("--max-time", metavar="S", type=_seconds, help="seconds at most; then the report is written")
@@ -60,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         if settings.model and not Path(settings.model).is_file():
             print(f"fathom ask: there is no model file {arguments.model}", file=sys.stderr)
             return EXIT_USAGE
+    if arguments.memory is not None:
+        settings.memory = arguments.memory
     if arguments.keep is not None:
         settings.keep = arguments.keep
     if arguments.max_calls is not None:

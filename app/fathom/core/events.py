@@ -33,13 +33,17 @@ class RunStarted(Event, frozen=True):
 
 
 class StepStarted(Event, frozen=True):
-    """A turn begins. ``in_view``: the steps whose observations the model sees; ``prompt_tokens``: the prompt's size."""
+    """A turn begins. ``in_view``: the steps whose observations the model sees; ``prompt_tokens``: the prompt's size.
+
+    ``block``: up to so many results more than K stay in view before they leave together (fast memory), 0 for strict K.
+    """
 
     step: int
     tool_choice: ToolChoice = "auto"
     in_view: tuple[int, ...] = ()
     prompt_tokens: int = 0
     context_tokens: int = 0
+    block: int = 0
 
 
 class PromptProgress(Event, frozen=True):

@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     theme: Literal["system", "light", "dark"] = "system"
     model: str = ""  # path of a GGUF; "" is the embedded model
     keep: int = 5
+    memory: Literal["auto", "strict", "fast"] = "auto"  # fast: results leave the view in blocks, which costs less
     max_calls: int = 600
     max_time_s: float = 0.0  # 0: no limit
     scope: Scope = Scope()

@@ -11,30 +11,29 @@ import msgspec
 
 from fathom.core.types import Message, Step, Struct
 from fathom.prompting.formats.base import CallFormat
+from fathom.prompting.schedule import kept
 
 OMITTED = "Tool result is omitted to save tokens."
 """What stands in place of an old result; the sentence that research models were trained on."""
 
-KEEP_ALL = -1
 
-
-def retained(turn: int, keep: int) -> tuple[int, ...]:
+def retained(turn: int, keep: int, block: int = 0) -> tuple[int, ...]:
     """The steps whose observations the model sees in turn t: S_t(K) = {i in 1..t-1 : i >= t-K}; K = -1 keeps all.
 
-    Source: arXiv 2511.11793. Raises ValueError if ``turn`` < 1 or ``keep`` < -1.
+    Source: arXiv 2511.11793. With a ``block`` up to so many more stay in view (``schedule.kept``). Raises ValueError if
+    ``turn`` < 1, ``keep`` < -1 or ``block`` < 0.
     """
-    if turn < 1 or keep < KEEP_ALL:
-        raise ValueError(f"turn must be at least 1 and keep at least -1, not {turn} and {keep}")
-    first = 1 if keep == KEEP_ALL else max(1, turn - keep)
-    return tuple(range(first, turn))
+    if turn < 1:
+        raise ValueError(f"turns are counted from 1, not {turn}")
+    return tuple(range(turn - kept(turn - 1, keep, block), turn))
 
 
-def view(steps: Sequence[Step], keep: int) -> tuple[Step, ...]:
-    """The history of the next turn: every thought and action stays, observations out of S_t(K) are blanked.
+def view(steps: Sequence[Step], keep: int, block: int = 0) -> tuple[Step, ...]:
+    """The history of the next turn: every thought and action stays, observations that are not retained are blanked.
 
     ``steps`` are all steps before that turn, with indices 1, 2, ...; they are not changed.
     """
-    seen = set(retained(len(steps) + 1, keep))
+    seen = set(retained(len(steps) + 1, keep, block))
     return tuple(step if position in seen else _blanked(step) for position, step in enumerate(steps, 1))
 
 
@@ -44,11 +43,11 @@ def _blanked(step: Step) -> Step:
 
 
 def conversation(
-    call_format: CallFormat, opening: Sequence[Message], steps: Sequence[Step], keep: int
+    call_format: CallFormat, opening: Sequence[Message], steps: Sequence[Step], keep: int, block: int = 0
 ) -> tuple[Message, ...]:
     """The messages of the next turn: the ``opening``, which ends in the question, then each step as the view has it."""
     messages = list(opening)
-    for step in view(steps, keep):
+    for step in view(steps, keep, block):
         messages.append(call_format.action(step))
         messages += [call_format.result(observation) for observation in step.observations]
     return tuple(messages)

@@ -58,6 +58,11 @@ ToolboxFactory = Callable[[Session, Profile], Awaitable[SessionToolbox]]
 EngineSource = Callable[[], Awaitable[tuple[Engine, Profile]]]
 
 
+LONG_CONTEXT = 32_768
+LONG_RUN = 50
+"""From this context in tokens, and for more than so many calls, "auto" means fast memory."""
+
+
 class SessionRunner:
     """The research queue. All methods belong to the event loop's thread."""
 
@@ -277,6 +282,7 @@ class SessionRunner:
                 max_calls=self._settings.max_calls,
                 max_time_s=self._settings.max_time_s,
                 history=history,
+                fast_memory=self._fast_memory(engine),
             ):
                 active.see(event)
                 self._publish(session.id, event)
@@ -289,6 +295,13 @@ class SessionRunner:
         finally:
             await toolbox.close()
         return "done" if answer is not None and answer.answer else "partial"
+
+    def _fast_memory(self, engine: Engine) -> bool:
+        """Whether results leave the view in blocks: as was chosen, else for a long run on a long context."""
+        chosen = self._settings.memory
+        if chosen == "auto":
+            return engine.info.context_tokens >= LONG_CONTEXT and self._settings.max_calls > LONG_RUN
+        return chosen == "fast"
 
     def _publish(self, session_id: str, event: AgentEvent) -> None:
         """Store first, then publish. When the store cannot take a failure's notice, people still see it."""

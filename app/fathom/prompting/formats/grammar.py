@@ -84,7 +84,7 @@ def phrase_grammar(prose_tokens: int, phrase_chars: int = 160) -> str:
     They find a phrase in quotation marks more easily than one in a box.
     """
     return (
-        'start: "The answer is \\"" phrase "\\"." prose\n'
+        'start: "The answer is \\"" phrase "\\". " prose\n'
         f'phrase: /[^"<>\\n]{{1,{phrase_chars}}}/\n'
         f"prose[max_tokens={prose_tokens}]: /[^<]*/\n"
     )

@@ -30,6 +30,7 @@ from fathom.core.events import (
     ThoughtDelta,
 )
 from fathom.core.types import FinishReason, Observation, Report, Step, ToolCall, ToolChoice
+from fathom.prompting.context import retained
 from fathom.ui.research import timeline_words as words
 
 Phase = Literal["reading", "thinking", "calling", "acting", "observed", "done", "cut_off"]
@@ -106,6 +107,7 @@ class RunState:
     steps: dict[int, StepState] = field(default_factory=dict)
     in_view: tuple[int, ...] = ()
     keep: int = 5
+    block: int = 0  # so many results more may be in view
     model: str = ""
     scripted: bool = False
     ending: Ending = ""
@@ -141,7 +143,7 @@ class RunState:
     @property
     def leaves_next(self) -> int:
         """The step whose result the next one pushes out of the model's view, 0 for none."""
-        full = self.keep > 0 and len(self.in_view) >= self.keep
+        full = self.keep > 0 and len(self.in_view) >= self.keep + self.block
         return self.in_view[0] if full and not self.ending and not self.answering else 0
 
     @property
@@ -223,7 +225,7 @@ class RunState:
         self.reshaped = True
 
     def _start(self, event: StepStarted) -> None:
-        self.in_view = event.in_view
+        self.in_view, self.block = event.in_view, event.block
         step = StepState(
             number=event.step,
             tool_choice=event.tool_choice,
@@ -266,8 +268,7 @@ class RunState:
     def _begin_answer(self) -> None:
         last = max(self.steps, default=0)
         if last and self.steps[last].observations and last not in self.in_view:
-            seen = (*self.in_view, last)
-            self.in_view = seen[-self.keep :] if self.keep > 0 else seen
+            self.in_view = retained(last + 1, self.keep, self.block)
         self.answering = True
         self.reshaped = True
 

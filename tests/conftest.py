@@ -1,14 +1,21 @@
-"""Fixtures that every test may use: a data folder of its own and the embedded model."""
+"""Fixtures that every test may use: a data folder of its own, the embedded model, the real window on a screen."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("fathom", deadline=None)  # a busy machine is no defect of the code
 hypothesis.settings.load_profile("fathom")
+if TYPE_CHECKING:
+    from real_window import Desktop, Home, Window
+
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture
@@ -28,3 +35,43 @@ def embedded_model() -> Path:
     path = embedded.locate()
     assert path is not None, "the embedded model is missing: run `make setup`"
     return path
+
+
+@pytest.fixture(scope="session")
+def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:
+    """A screen with a window manager, without anybody before it."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("Xvfb and xdotool are Linux's")
+    from real_window import Desktop
+
+    shown = Desktop(tmp_path_factory.mktemp("desktop"))
+    yield shown
+    shown.close()
+
+
+@pytest.fixture
+def open_window(
+    desktop: Desktop, embedded_model: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[[Home], Window]]:
+    """Opens the real window on a data folder; after a failure its folder in ``tmp_path`` holds a picture and its words."""
+    from real_window import Window
+
+    opened: list[Window] = []
+
+    def open_on(home: Home) -> Window:
+        opened.append(Window(desktop, home, tmp_path / f"window {len(opened) + 1}"))
+        return opened[-1]
+
+    yield open_on
+    failed = request.node.stash.get(FAILED, False)
+    for window in reversed(opened):
+        window.end(failed)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember for the fixtures that a test failed."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report

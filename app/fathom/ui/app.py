@@ -235,6 +235,10 @@ class App:
                 loop.add_signal_handler(number, self._close.set)
             except (NotImplementedError, RuntimeError, ValueError):
                 signal.signal(number, lambda *_: self._close.set())
+        if os.environ.get("FATHOM_ACCESSIBLE_TREE"):
+            from fathom.ui.accessible_tree import answer_signal
+
+            answer_signal(loop)
         self.research.composer.begin()
         opening = self._tasks.start(self.open())
         await self._close.wait()

@@ -14,6 +14,7 @@ from fathom.core.errors import DatabaseError, UserError
 from fathom.core.events import (
     AgentEvent,
     AnswerDelta,
+    AnswerStarted,
     CallStarted,
     Notice,
     ObservationReady,
@@ -182,6 +183,14 @@ def test_killed_run_reopens_at_its_last_step_with_the_cut_off_one_marked(store: 
     assert again.get("s1").state == "interrupted"
     assert again.events("s1") == [*events, RunInterrupted(step=2, thought="I should look for step 2.")]
     assert again.trajectory("s1").steps == (step(1),)
+    again.close()
+
+
+def test_a_run_killed_between_its_steps_or_in_its_report_has_no_cut_off_step(store: SessionStore) -> None:
+    store.create(session())
+    events: list[AgentEvent] = [next(run_events()), *step_events(1), AnswerStarted(reason="answered")]
+    again = cut_off(store, events)
+    assert again.events("s1") == [*events, RunInterrupted(step=0)]
     again.close()
 
 

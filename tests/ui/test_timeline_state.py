@@ -174,6 +174,13 @@ def test_an_interrupted_step_is_cut_off_and_written_again_when_the_run_goes_on()
     assert state.steps[3].phase == "done"
 
 
+def test_an_interruption_in_the_report_cuts_off_no_step() -> None:
+    state = reduced([*run(2), AnswerStarted(reason="answered"), RunInterrupted(step=0)])
+    assert list(state.steps) == [1, 2]
+    assert {step.phase for step in state.steps.values()} == {"done"}
+    assert [row.text for row in build_rows(state)][-1] == "Interrupted"
+
+
 def test_a_required_call_is_told() -> None:
     state = reduced([started(), *one_step(1, choice="required")])
     assert state.steps[1].tool_choice == "required"

@@ -88,7 +88,7 @@ def from_step(step: Step, kind: str, part: str) -> AgentEvent | None:
 
 
 def interruption(events: list[AgentEvent]) -> RunInterrupted:
-    """Of a run whose process died: the open step and what is known of its thought."""
+    """Of a run whose process died: the open step and what is known of its thought; step 0 when none was open."""
     step, thought = 0, ""
     for event in events:
         match event:
@@ -96,8 +96,8 @@ def interruption(events: list[AgentEvent]) -> RunInterrupted:
                 step, thought = index, ""
             case CallStarted(thought=text):
                 thought = text
-            case StepFinished(step=finished):
-                step, thought = finished.index + 1, ""
+            case StepFinished():
+                step, thought = 0, ""
     return RunInterrupted(step=step, thought=thought)
 
 

@@ -135,8 +135,9 @@ class SessionPage(QWidget):
         self._banner_box.show()
 
     def _show_interruption(self, step: int) -> None:
+        assert self.session is not None
         where = f"in the middle of step {step}" if step else "while this session was running"
-        saved = max(0, step - 1)
+        saved = self.session.steps
         safe = (
             "No step was finished yet."
             if saved == 0

@@ -210,9 +210,8 @@ class RunState:
                 self._end("failed", live.number if live else 0)
                 self.finish_reason = "failed"
             case RunInterrupted(step=number, thought=thought):
-                step = self._step(number)
-                if thought and not step.thought:
-                    step.thought = thought
+                if number and thought and not self._step(number).thought:
+                    self._step(number).thought = thought
                 self._end("interrupted", number)
 
     def _run_started(self, event: RunStarted) -> None:

@@ -14,6 +14,7 @@ from fathom.core.events import (
     RunFinished,
     RunPaused,
     RunResumed,
+    RunStarted,
     RunStopped,
     StepFinished,
     StepStarted,
@@ -100,6 +101,15 @@ def test_the_keyboard_alone_finds_a_session_and_asks(open_window: OpenWindow, tm
     session = home.asked(QUESTION)
     home.wait_event(session, StepStarted, 1)
 
-    # The window can be closed in the middle of a run, and the run goes on from there another time.
+    # The window can be closed in the middle of a run; what waited behind it starts by itself the next time.
+    window.desktop.keys("ctrl+n")
+    window.wait("EditableText", "Your question", states="focused")
+    window.type_into("Your question", "What waits?")
+    window.desktop.keys("Return")
+    waiting = home.asked("What waits?")
     window.close()
     assert home.store.get(session.id).state == "interrupted"
+    assert home.store.get(waiting.id).state == "waiting"
+    again = open_window(home)
+    home.wait_event(waiting, RunStarted)
+    again.close()

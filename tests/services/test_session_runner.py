@@ -226,6 +226,30 @@ def test_second_question_waits_and_then_runs(fathom_home: Path) -> None:
     scenario(fathom_home, [SEARCH, READY, ANSWER] * 2, body)
 
 
+def test_a_question_that_waited_when_the_app_ended_starts_by_itself_the_next_time(fathom_home: Path) -> None:
+    async def main() -> None:
+        never = asyncio.Event()
+
+        class NoEngine(Bench):
+            async def source(self) -> tuple[ScriptedEngine, Profile]:
+                await never.wait()
+                raise AssertionError("there is no engine")
+
+        before = NoEngine(fathom_home, ScriptedEngine([]))
+        waiting = [before.runner.ask(QUESTION) for _ in range(2)]
+        await before.close()
+        bench = Bench(fathom_home, ScriptedEngine([SEARCH, READY, ANSWER] * 2))
+        bench.runner.take_up_waiting()
+        bench.runner.take_up_waiting()
+        await bench.runner.idle()
+        assert [bench.runner.session(session.id).state for session in waiting] == ["done", "done"]
+        ended = [session for session, event in bench.seen if isinstance(event, RunFinished)]
+        assert ended == [session.id for session in waiting]
+        await bench.close()
+
+    asyncio.run(main())
+
+
 def test_empty_question_is_refused(fathom_home: Path) -> None:
     async def body(bench: Bench) -> None:
         with pytest.raises(UserError):

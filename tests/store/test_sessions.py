@@ -248,6 +248,20 @@ def test_waiting_question_still_waits_after_a_restart(store: SessionStore) -> No
     again.close()
 
 
+def test_waiting_questions_are_adopted_only_from_the_dead_and_oldest_first(store: SessionStore) -> None:
+    for name in ("s1", "s2", "ran"):
+        store.create(session(name))
+    store.set_state("ran", "stopped")
+    other = SessionStore(open_database(store.database.path))
+    assert other.adopt_waiting() == []
+    store._owner.close()  # what the system does when the process dies
+    assert other.adopt_waiting() == ["s1", "s2"]
+    third = SessionStore(open_database(store.database.path))
+    assert third.adopt_waiting() == []
+    third.close()
+    other.close()
+
+
 def test_list_is_newest_first_with_samples_last(store: SessionStore) -> None:
     store.create(session("old", created="2026-01-01T00:00:00+00:00"))
     store.create(session("sample", created="2026-12-01T00:00:00+00:00", sample=True))

@@ -146,6 +146,12 @@ class SessionRunner:
         self._set_state(session_id, "waiting")
         self._enqueue(session_id)
 
+    def take_up_waiting(self) -> None:
+        """Queue what waited when the app ended, oldest first: it starts by itself, as it was promised."""
+        for session_id in self._store.adopt_waiting():
+            if session_id not in self._queue:
+                self._enqueue(session_id)
+
     def pause(self, session_id: str) -> None:
         """Hold the run at its next boundary."""
         if active := self._running(session_id):

@@ -103,12 +103,13 @@ class SessionStore:
             if connection.execute("SELECT 1 FROM sessions WHERE id = ?", (session.id,)).fetchone():
                 raise ValueError(f"there is a session {session.id} already")
             number = connection.execute(
-                "INSERT INTO sessions (id, created, state, seconds, model_name, sample, parent_id, parent_step, title, "
-                "engine, task) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO sessions (id, created, state, owner, seconds, model_name, sample, parent_id, parent_step, "
+                "title, engine, task) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     session.id,
                     session.created,
                     session.state,
+                    self._owner_in(session.state),
                     session.seconds,
                     session.model_name,
                     session.sample,
@@ -178,6 +179,20 @@ class SessionStore:
                 if state == "interrupted":
                     interrupted.append(session_id)
         return interrupted
+
+    def adopt_waiting(self) -> _Ids:
+        """At the start of the window: sessions that wait in the queue of a process that has ended, oldest first.
+
+        They belong to this process from now on. Those of another living process are left alone.
+        """
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT number, id, owner FROM sessions WHERE state = 'waiting' AND NOT sample ORDER BY number"
+            ).fetchall()
+            left = [row for row in rows if not self._owner.is_other_alive(row[2])]
+            for number, _, _ in left:
+                self._set_state(connection, number, "waiting")
+        return [session_id for _, session_id, _ in left]
 
     def delete(self, session_id: str) -> None:
         """Remove a session and all that was recorded of it. An unknown id is no error."""
@@ -311,8 +326,15 @@ class SessionStore:
         return number
 
     def _set_state(self, connection: sqlite3.Connection, number: int, state: str, seconds: float = 0.0) -> None:
+        connection.execute(
+            "UPDATE sessions SET state = ?, owner = ?, seconds = seconds + ? WHERE number = ?",
+            (state, self._owner_in(state), seconds, number),
+        )
+
+    def _owner_in(self, state: str) -> str:
+        """Who a session in this state belongs to: this process as long as it is to run or runs."""
         try:
-            owner = self._owner.name if state in ("running", "paused") else ""
+            return self._owner.name if state in _OPEN_STATES else ""
         except OSError as error:
             raise DatabaseError(
                 "Fathom cannot mark the session as running.",
@@ -321,10 +343,6 @@ class SessionStore:
                 do="Check the folder's permissions and the disk, then try again.",
                 remedy="retry",
             ) from error
-        connection.execute(
-            "UPDATE sessions SET state = ?, owner = ?, seconds = seconds + ? WHERE number = ?",
-            (state, owner, seconds, number),
-        )
 
     def _append(self, connection: sqlite3.Connection, number: int, event: AgentEvent) -> None:
         payload = encode(event)

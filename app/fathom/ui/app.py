@@ -271,6 +271,7 @@ class App:
             return
         self._services = services
         self._bridge.attach(services)
+        services.sessions.take_up_waiting()
         self.research.attach(services)
         settings_area.attach(services)
         self._window.footer.show_engine(services.engine.status)

@@ -53,7 +53,7 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:
 def open_window(
     desktop: Desktop, embedded_model: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[Home], Window]]:
-    """Opens the real window on a data folder; after a failure its folder in ``tmp_path`` holds a picture and its words."""
+    """Opens the real window on a data folder; after a failure ``tmp_path`` holds a picture of it and what it said."""
     from real_window import Window
 
     opened: list[Window] = []

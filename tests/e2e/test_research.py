@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_window import Home, Window, eventually
 
 from fathom.core.events import RunFinished
 from fathom.ui.research.composer import examples
+from real_window import Home, Window, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engine]
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_window import Home, Window, eventually
 
 from fathom.core.events import (
     ObservationReady,
@@ -20,6 +19,7 @@ from fathom.core.events import (
     StepStarted,
 )
 from fathom.ui.research.composer import examples
+from real_window import Home, Window, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engine]
 
@@ -70,7 +70,7 @@ def test_pause_finish_now_and_stop_are_three_things(open_window: OpenWindow, tmp
     events = home.events(session)
     assert isinstance(events[-1], RunStopped)
     assert not any(isinstance(event, RunFinished) for event in events)
-    assert [row.name[:6] for row in window.all("ListItem", re.compile("^Step "))][0] == "Step 1"
+    assert window.wait("ListItem", re.compile(r"^Step 1\."))
     window.wait("ListItem", re.compile("^Stopped by you"))
     window.close()
 

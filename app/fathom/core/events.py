@@ -154,7 +154,7 @@ class RunFailed(Event, frozen=True):
 
 
 class RunInterrupted(Event, frozen=True):
-    """Only when a stored session is opened: the app ended in the middle of ``step``; 0: between two, or in the report."""
+    """Only when a stored session is opened: the app ended in ``step``; 0: between two, or in the report."""
 
     step: int
     thought: str = ""

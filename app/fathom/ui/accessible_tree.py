@@ -4,8 +4,8 @@
 by rename, with a ``serial`` that grows; so a test finds a control by its role and name, never by its pixels.
 
 A node: role, name, rect [x, y, width, height] on the screen, states, children; where there is text that can be moved
-through also ``text``, and for a short one ``characters``: the rect of each. Nothing hidden is in it except for rows of a
-list that are scrolled away ("invisible" among their states). Reads, never changes.
+through also ``text``, and for a short one ``characters``: the rect of each. Nothing hidden is in it except for rows of
+a list that are scrolled away ("invisible" among their states). Reads, never changes.
 """
 
 from __future__ import annotations

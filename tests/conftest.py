@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("fathom", deadline=None)  # a busy machine is no defect of the code
-hypothesis.settings.load_profile("fathom")
 if TYPE_CHECKING:
     from real_window import Desktop, Home, Window
 
 FAILED = pytest.StashKey[bool]()
+
+hypothesis.settings.register_profile("fathom", deadline=None)  # a busy machine is no defect of the code
+hypothesis.settings.load_profile("fathom")
 
 
 @pytest.fixture

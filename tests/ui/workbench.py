@@ -43,6 +43,7 @@ from fathom.prompting.profiles import Profile, load_profile
 from fathom.services.application import Services
 from fathom.services.engine_service import EngineService
 from fathom.services.library_service import LibraryService
+from fathom.services.search_service import SearchService
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
@@ -91,7 +92,7 @@ class Workbench:
         runner = SessionRunner(self.store, self._engine, self._toolbox, settings)
         engine = EngineService(settings)
         engine.status = READY
-        self.services = Services(settings, home, self.store, runner, engine, library)
+        self.services = Services(settings, home, self.store, runner, engine, library, SearchService(settings))
 
     async def _engine(self) -> tuple[ScriptedEngine, Profile]:
         await self.gate.wait()

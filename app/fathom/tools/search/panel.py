@@ -1,0 +1,175 @@
+"""The providers of one run: in the person's order, one after the other or all at once, each fall-back said aloud.
+
+A failing provider is never "no results": its error is a note when another one answered, and the search's own error
+when none did. Knows no single provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from fathom.core.errors import ToolError
+from fathom.core.protocols import Hit, SearchOptions, SearchProvider
+from fathom.core.redaction import redact
+from fathom.core.settings import SearchSettings
+from fathom.core.types import Struct
+from fathom.tools.search.merge import is_on, merged
+
+Leave = Callable[[str, str], Awaitable[None]]
+"""Called with host and query before a provider is asked; raises ToolError when it may not be."""
+
+
+class Refused(ToolError):
+    """A person said no."""
+
+
+class Health(Struct, frozen=True):
+    """How a provider did lately; times are ISO 8601, UTC, "" for never."""
+
+    last_success: str = ""
+    last_error: str = ""
+    last_error_at: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether its last answer was a good one."""
+        return bool(self.last_success) and self.last_success >= self.last_error_at
+
+
+class HealthBook:
+    """The health of all providers since the start."""
+
+    def __init__(self) -> None:
+        self._health: dict[str, Health] = {}
+
+    def of(self, name: str) -> Health:
+        """One provider's health."""
+        return self._health.get(name, Health())
+
+    def note(self, name: str, error: str = "") -> None:
+        """It answered, or failed with ``error``."""
+        old, now = self.of(name), datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._health[name] = (
+            Health(last_success=old.last_success, last_error=redact(error)[:400], last_error_at=now)
+            if error
+            else Health(last_success=now, last_error=old.last_error, last_error_at=old.last_error_at)
+        )
+
+
+class Found(NamedTuple):
+    """``notes`` are for the model; ``told``, those of them that are for the person too: failures and fall-backs."""
+
+    hits: list[Hit]
+    notes: list[str]
+    told: list[str]
+
+
+class SearchPanel:
+    """Made anew for each run from the settings."""
+
+    def __init__(
+        self,
+        providers: Sequence[SearchProvider],
+        settings: SearchSettings = SearchSettings(),  # noqa: B008 - frozen
+        health: HealthBook | None = None,
+    ) -> None:
+        self.providers = tuple(providers)
+        self.blocked = settings.blocked
+        self._settings = settings
+        self._health = health or HealthBook()
+
+    @property
+    def label(self) -> str:
+        """The providers' names for people."""
+        return ", ".join(provider.label for provider in self.providers) or "no search service"
+
+    async def search(self, query: str, limit: int, options: SearchOptions, leave: Leave) -> Found:
+        """Search. Raises ToolError when every provider that was asked failed, Refused when a person said no."""
+        if not self.providers:
+            raise ToolError("no search service is switched on; choose one in Settings under Search")
+        one = _Search(self, query, limit, options, leave)
+        return await (one.together() if self._settings.together else one.in_turn())
+
+
+class _Search:
+    """One search: what the providers brought, and what is left of its time. Waiting for a person costs none."""
+
+    def __init__(self, panel: SearchPanel, query: str, limit: int, options: SearchOptions, leave: Leave) -> None:
+        self._panel, self._settings, self._health = panel, panel._settings, panel._health
+        self._query, self._limit, self._options, self._leave = query, limit, options, leave
+        self._left_s = self._settings.deadline_s
+        self._brought: list[Sequence[Hit]] = []
+        self._answered: list[str] = []
+        self._failed: list[str] = []
+        self._notes: list[str] = []
+        self._told: list[str] = []
+        self._blocked = 0
+
+    async def in_turn(self) -> Found:
+        """The first provider that finds something."""
+        for provider in self._panel.providers:
+            await self._leave(provider.host(self._options), self._query)
+            if self._failed or self._answered:
+                before = self._failed[-1] if self._failed and not self._answered else f"{self._before()} found nothing"
+                self._say(f"{before}. {provider.label} was asked instead.")
+            started = asyncio.get_running_loop().time()
+            await self._ask(provider, self._left_s)
+            self._left_s -= asyncio.get_running_loop().time() - started
+            if any(self._brought) or not self._settings.fall_back or self._left_s <= 0:
+                break
+        return self._result()
+
+    async def together(self) -> Found:
+        """All providers at once, merged."""
+        asked = []
+        for provider in self._panel.providers:
+            await self._leave(provider.host(self._options), self._query)
+            asked.append(provider)
+        await asyncio.gather(*(self._ask(provider, self._left_s) for provider in asked))
+        return self._result()
+
+    def _before(self) -> str:
+        return self._answered[-1] if self._answered else self._panel.providers[0].label
+
+    def _say(self, text: str) -> None:
+        self._notes.append(text)
+        self._told.append(text)
+
+    async def _ask(self, provider: SearchProvider, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                hits = await provider.search(self._query, self._limit, self._options)
+                if not hits and '"' in self._query:
+                    hits = await provider.search(self._query.replace('"', " "), self._limit, self._options)
+                    if hits:
+                        self._notes.append(
+                            f"{provider.label} found nothing with the quotation marks; searched without them."
+                        )
+        except TimeoutError:
+            self._fail(provider, f"{provider.label} did not answer before the search's time was up")
+        except ToolError as error:
+            self._fail(provider, str(error))
+        else:
+            self._health.note(provider.name)
+            self._answered.append(provider.label)
+            kept = [hit for hit in hits if not is_on(hit.uri, self._settings.blocked)]
+            self._blocked += len(hits) - len(kept)
+            self._brought.append(kept)
+
+    def _fail(self, provider: SearchProvider, error: str) -> None:
+        self._health.note(provider.name, error)
+        self._failed.append(error)
+
+    def _result(self) -> Found:
+        if not self._answered:
+            raise ToolError("; ".join(dict.fromkeys(self._failed)))
+        for error in self._failed:
+            if not any(error in told for told in self._told):
+                self._say(f"{error}. These results are from {', '.join(self._answered)} only.")
+        if self._blocked:
+            what = "1 result is" if self._blocked == 1 else f"{self._blocked} results are"
+            self._notes.append(f"{what} left out: their sites are blocked in the settings.")
+        return Found(merged(self._brought, self._settings.pinned)[: self._limit], self._notes, self._told)

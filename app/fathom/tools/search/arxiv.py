@@ -45,7 +45,8 @@ class Arxiv(WebProvider):
             year = (entry.findtext(f"{_ATOM}published") or "")[:4]
             by = f"{', '.join(authors[:3])}{' and others' if len(authors) > 3 else ''}"
             told = ", ".join(part for part in (by, year) if part)
-            hits.append(self.hit(address.replace("http://", "https://", 1), title, f"{told}. {summary}"))
+            snippet = ". ".join(part for part in (told, summary) if part)
+            hits.append(self.hit(address.replace("http://", "https://", 1), title, snippet))
         return hits
 
     def _feed(self, body: bytes) -> etree._Element:

@@ -59,7 +59,8 @@ class OpenAlex(WebProvider):
             by = ", ".join(name for name in names[:3] if name) + (" and others" if len(names) > 3 else "")
             told = ", ".join(part for part in (by, str(work.publication_year or "")) if part)
             abstract = rebuilt(work.abstract_inverted_index or {})
-            hits.append(self.hit(landing or work.doi or work.id, work.display_name, f"{told}. {abstract}".strip(". ")))
+            snippet = ". ".join(part for part in (told, abstract) if part)
+            hits.append(self.hit(landing or work.doi or work.id, work.display_name, snippet))
         return hits
 
 

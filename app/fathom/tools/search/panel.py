@@ -101,38 +101,33 @@ class _Search:
         self._panel, self._settings, self._health = panel, panel._settings, panel._health
         self._query, self._limit, self._options, self._leave = query, limit, options, leave
         self._left_s = self._settings.deadline_s
-        self._brought: list[Sequence[Hit]] = []
-        self._answered: list[str] = []
-        self._failed: list[str] = []
+        self._found: dict[str, Sequence[Hit]] = {}  # by provider
+        self._errors: dict[str, str] = {}
         self._notes: list[str] = []
         self._told: list[str] = []
         self._blocked = 0
 
     async def in_turn(self) -> Found:
         """The first provider that finds something."""
+        before = ""
         for provider in self._panel.providers:
             await self._leave(provider.host(self._options), self._query)
-            if self._failed or self._answered:
-                before = self._failed[-1] if self._failed and not self._answered else f"{self._before()} found nothing"
+            if before:
                 self._say(f"{before}. {provider.label} was asked instead.")
             started = asyncio.get_running_loop().time()
             await self._ask(provider, self._left_s)
             self._left_s -= asyncio.get_running_loop().time() - started
-            if any(self._brought) or not self._settings.fall_back or self._left_s <= 0:
+            if self._found.get(provider.name) or not self._settings.fall_back or self._left_s <= 0:
                 break
+            before = self._errors.get(provider.name) or f"{provider.label} found nothing"
         return self._result()
 
     async def together(self) -> Found:
         """All providers at once, merged."""
-        asked = []
         for provider in self._panel.providers:
             await self._leave(provider.host(self._options), self._query)
-            asked.append(provider)
-        await asyncio.gather(*(self._ask(provider, self._left_s) for provider in asked))
+        await asyncio.gather(*(self._ask(provider, self._left_s) for provider in self._panel.providers))
         return self._result()
-
-    def _before(self) -> str:
-        return self._answered[-1] if self._answered else self._panel.providers[0].label
 
     def _say(self, text: str) -> None:
         self._notes.append(text)
@@ -154,22 +149,25 @@ class _Search:
             self._fail(provider, str(error))
         else:
             self._health.note(provider.name)
-            self._answered.append(provider.label)
             kept = [hit for hit in hits if not is_on(hit.uri, self._settings.blocked)]
             self._blocked += len(hits) - len(kept)
-            self._brought.append(kept)
+            self._found[provider.name] = kept
 
     def _fail(self, provider: SearchProvider, error: str) -> None:
         self._health.note(provider.name, error)
-        self._failed.append(error)
+        self._errors[provider.name] = error
 
     def _result(self) -> Found:
-        if not self._answered:
-            raise ToolError("; ".join(dict.fromkeys(self._failed)))
-        for error in self._failed:
+        # In the person's order, whichever came first
+        answered = [provider for provider in self._panel.providers if provider.name in self._found]
+        errors = [self._errors[one.name] for one in self._panel.providers if one.name in self._errors]
+        if not answered:
+            raise ToolError("; ".join(dict.fromkeys(errors)))
+        for error in errors:
             if not any(error in told for told in self._told):
-                self._say(f"{error}. These results are from {', '.join(self._answered)} only.")
+                self._say(f"{error}. These results are from {', '.join(one.label for one in answered)} only.")
         if self._blocked:
             what = "1 result is" if self._blocked == 1 else f"{self._blocked} results are"
             self._notes.append(f"{what} left out: their sites are blocked in the settings.")
-        return Found(merged(self._brought, self._settings.pinned)[: self._limit], self._notes, self._told)
+        hits = merged([self._found[provider.name] for provider in answered], self._settings.pinned)
+        return Found(hits[: self._limit], self._notes, self._told)

@@ -180,7 +180,8 @@ def _open_log() -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    logging.getLogger("qasync").setLevel(logging.WARNING)
+    for chatty in ("qasync", "httpx", "httpcore"):  # httpx would write down every address
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def log_path() -> Path:

@@ -196,6 +196,7 @@ class ResearchArea(QWidget):
             header.copy_wanted.connect(self.copy_report)
             header.elsewhere_wanted.connect(self._ask_elsewhere)
             page.detail.export_requested.connect(self.export)
+            page.detail.open_url_requested.connect(open_web_page)
             page.go_on_wanted.connect(lambda: self._command("go_on"))
             page.remedy_wanted.connect(self._remedy)
         return self._page
@@ -469,6 +470,18 @@ class ResearchArea(QWidget):
 def open_folder(folder: Path) -> None:
     """Show a folder in the desktop's file manager."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+
+def web_address(address: str) -> QUrl | None:
+    """An http or https address with a host; None for anything else, which no browser is to be handed."""
+    url = QUrl(address, QUrl.ParsingMode.StrictMode)
+    return url if url.isValid() and url.scheme() in ("http", "https") and url.host() else None
+
+
+def open_web_page(address: str) -> None:
+    """Show a page in the person's browser. They have been asked already."""
+    if (url := web_address(address)) is not None:
+        QDesktopServices.openUrl(url)
 
 
 def file_name(title: str) -> str:

@@ -92,12 +92,13 @@ class SearchService:
 
     def set_address(self, name: str, address: str) -> None:
         """A provider's own server, "" for none. Raises UserError when it is no address."""
+        _known(name)
         address = address.strip().rstrip("/")
         if address and not address.startswith(("http://", "https://")):
             raise UserError(
                 "This is no address of a server.", needs="an address like http://localhost:8888", has=address[:80]
             )
-        addresses = {one: value for one, value in self.settings.addresses.items() if one != _known(name)}
+        addresses = {one: value for one, value in self.settings.addresses.items() if one != name}
         self._change(addresses=addresses | ({name: address} if address else {}))
 
     def set_together(self, together: bool) -> None:

@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import keyring.backends.fail
+
 from fathom.core.events import AgentEvent
 from fathom.core.settings import Settings
 from fathom.core.types import Scope, Session
 from fathom.engines.scripted import ScriptedEngine
 from fathom.prompting.profiles import Profile, load_profile
+from fathom.services.keys import Keys
 from fathom.services.library_service import LibraryService
 from fathom.services.search_service import SearchService
 from fathom.services.session_runner import SessionRunner
@@ -51,7 +54,7 @@ class SessionBench:
         self.engine = ScriptedEngine(replies, context_tokens=context_tokens)
         self.profile = load_profile(profile)
         self.settings = settings or Settings()
-        self.search = search or SearchService(self.settings)
+        self.search = search or SearchService(self.settings, Keys(keyring.backends.fail.Keyring()))
         self.store = SessionStore(open_database(home / "fathom.db"))
         self.library = LibraryService(LibraryStore(open_database(home / "library.db")), None)
         self.parser = ParserClient()

@@ -126,7 +126,8 @@ class Notice(Event, frozen=True):
 class PermissionAsked(Event, frozen=True):
     """The run waits for a person's leave, ``wait_s`` seconds at most; silence is a no.
 
-    ``address`` is the page's address, or the words of a search; ``why`` is the model's own word on it.
+    ``address`` is the page's address, or the words of a search; ``why`` is the model's own word on it. ``was_shown``: a
+    result, a page or the question named the address, so that this is asked because the session asks for everything.
     """
 
     step: int
@@ -135,6 +136,7 @@ class PermissionAsked(Event, frozen=True):
     host: str
     address: str
     why: str = ""
+    was_shown: bool = False
     wait_s: float = 0.0
 
 

@@ -193,13 +193,15 @@ class SearchProvider(Protocol):
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a tool wants a person's leave for: ``address`` is a page's address, or the words of a search.
 
-    ``why`` is the model's own word on it, "" when it gave none.
+    ``why`` is the model's own word on it, "" when it gave none; ``was_shown``: a result, a page or the question named
+    the address.
     """
 
     kind: PermissionKind
     host: str
     address: str
     why: str = ""
+    was_shown: bool = False
 
 
 class Supervisor(Protocol):

@@ -425,6 +425,7 @@ class _Supervisor:
                 host=wanted.host,
                 address=wanted.address,
                 why=wanted.why,
+                was_shown=wanted.was_shown,
                 wait_s=wait_s,
             )
         )

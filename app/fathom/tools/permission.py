@@ -62,7 +62,8 @@ class Gate:
         if is_on(address, self._blocked):
             raise ToolError(f"{host} was not opened: the site is blocked in the settings")
         if not was_shown or self._scope.ask:
-            await self._leave(Wanted(kind="page", host=host, address=address, why=" ".join(why.split())[:300]))
+            said = " ".join(why.split())[:300]
+            await self._leave(Wanted(kind="page", host=host, address=address, why=said, was_shown=was_shown))
         self._going.add(family(host))
         return address
 

@@ -89,7 +89,7 @@ class SearchPanel:
     async def search(self, query: str, limit: int, options: SearchOptions, leave: Leave) -> Found:
         """Search. Raises ToolError when every provider that was asked failed, Refused when a person said no."""
         if not self.providers:
-            raise ToolError("no search service is switched on; choose one in Settings under Search")
+            raise ToolError("no search service is switched on; choose one in Settings")
         one = _Search(self, query, limit, options, leave)
         return await (one.together() if self._settings.together else one.in_turn())
 

@@ -58,16 +58,16 @@ class WebProvider:
     async def search(self, query: str, limit: int, options: SearchOptions = SearchOptions()) -> Sequence[Hit]:  # noqa: B008
         """Pages for ``query``, best first. Raises ToolError."""
         if not self._base_url:
-            raise ToolError(f"{self.label} has no address yet; it is given in Settings under Search")
+            raise ToolError(f"{self.label} has no address yet; it is given in Settings")
         if self.needs_key and not self._key:
-            raise ToolError(f"{self.label} needs a key; it is given in Settings under Search")
+            raise ToolError(f"{self.label} needs a key; it is given in Settings")
         if self._key and not _KEY.fullmatch(self._key):
             raise ToolError(f"the key of {self.label} holds characters that no key has; give it again")
         try:
             body = await self.fetch(query, limit, options)
         except ToolError as error:
             if self._key and re.search(r" answered 40[13]:", str(error)):
-                raise ToolError(f"{error} (check its key in Settings under Search)") from None
+                raise ToolError(f"{error} (check its key in Settings)") from None
             raise
         return [hit for hit in self.hits(body, options) if hit.uri.startswith(("http://", "https://"))][:limit]
 

@@ -80,11 +80,11 @@ def test_a_provider_that_finds_nothing_is_followed_by_the_next(serving):
 
 
 def test_without_fall_back_only_the_first_is_asked(serving):
-    with (
-        serving_two(serving, (500, b"broken"), (200, searxng_says("https://b.org/"))) as base,
-        pytest.raises(ToolError, match=r"Serper answered 500: broken$"),
-    ):
-        search(panel(base, fall_back=False))
+    with serving_two(serving, (500, b"broken"), (200, searxng_says("https://b.org/"))) as base:
+        with pytest.raises(ToolError, match=r"Serper answered 500: broken$"):
+            search(panel(base, fall_back=False))
+        with pytest.raises(ToolError, match=r"Serper needs a key; it is given in Settings$"):
+            search(SearchPanel([Serper(), SearXNG(base_url=base)], SearchSettings(fall_back=False)))
 
 
 def test_when_all_fail_the_error_names_all(serving):
@@ -146,9 +146,38 @@ def test_a_refused_leave_ends_the_search_before_anything_is_sent(serving):
     async def no(host, query):
         raise Refused("no leave")
 
-    with serving(seen.append) as base, pytest.raises(Refused):
-        search(panel(base), ask=no)
+    with serving(seen.append) as base:
+        with pytest.raises(Refused):
+            search(SearchPanel([SearXNG(base_url=base)]), ask=no)
+        with pytest.raises(ToolError, match=r"Serper was not asked: no leave; SearXNG was not asked"):
+            search(panel(base), ask=no)
     assert seen == []
+
+
+def test_a_provider_without_its_key_is_told_and_its_host_is_neither_asked_for_nor_contacted(serving):
+    hosts = []
+
+    async def note(host, query):
+        hosts.append(host)
+
+    with serving(lambda request: request.reply(200, searxng_says("https://b.org/"))) as base:
+        providers = [Serper(), SearXNG(base_url=base)]
+        found = search(SearchPanel(providers), ask=note)
+    assert hosts == ["127.0.0.1"] and [hit.uri for hit in found.hits] == ["https://b.org/"]
+    assert found.told == ["Serper needs a key; it is given in Settings. SearXNG was asked instead."]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_no_to_one_provider_leaves_the_others(serving, together):
+    async def not_serper(host, query):
+        if host == "google.serper.dev":
+            raise Refused("no leave.")
+
+    with serving(lambda request: request.reply(200, searxng_says("https://b.org/"))) as base:
+        providers = [Serper(key=KEY), SearXNG(base_url=base)]
+        found = search(SearchPanel(providers, SearchSettings(together=together)), ask=not_serper)
+    assert [hit.uri for hit in found.hits] == ["https://b.org/"]
+    assert found.told[0].startswith("Serper was not asked: no leave.")
 
 
 def test_no_provider_switched_on_is_an_error():
@@ -218,7 +247,7 @@ def test_where_the_session_says_ask_each_search_is_asked_for(toolbox_of, serving
         ear = Ear("refuse")
         observation = observed(toolbox_of, panel(base), ear, scope, q="lamp")
     assert observation.is_error and "there is no leave to search with 127.0.0.1" in observation.text
-    assert [(one.kind, one.host, one.address) for one in ear.asked] == [("search", "127.0.0.1", "lamp")]
+    assert {(one.kind, one.host, one.address) for one in ear.asked} == {("search", "127.0.0.1", "lamp")}
     assert seen == [] and ear.hosts == []
 
 

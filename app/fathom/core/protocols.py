@@ -183,6 +183,10 @@ class SearchProvider(Protocol):
     label: ClassVar[str]
     needs_key: ClassVar[bool]
 
+    def unready(self) -> str:
+        """What it lacks before it can be asked (a key, an address), "" when nothing."""
+        ...
+
     def host(self, options: SearchOptions) -> str:
         """The host that a search contacts."""
         ...

@@ -111,23 +111,38 @@ class _Search:
         """The first provider that finds something."""
         before = ""
         for provider in self._panel.providers:
-            await self._leave(provider.host(self._options), self._query)
-            if before:
-                self._say(f"{before}. {provider.label} was asked instead.")
-            started = asyncio.get_running_loop().time()
-            await self._ask(provider, self._left_s)
-            self._left_s -= asyncio.get_running_loop().time() - started
+            if await self._may_ask(provider):
+                if before:
+                    self._say(f"{before}. {provider.label} was asked instead.")
+                before = ""
+                started = asyncio.get_running_loop().time()
+                await self._ask(provider, self._left_s)
+                self._left_s -= asyncio.get_running_loop().time() - started
             if self._found.get(provider.name) or not self._settings.fall_back or self._left_s <= 0:
                 break
-            before = self._errors.get(provider.name) or f"{provider.label} found nothing"
+            failed = self._errors.get(provider.name) or f"{provider.label} found nothing"
+            before = f"{before}; {failed}" if before else failed
         return self._result()
 
     async def together(self) -> Found:
         """All providers at once, merged."""
-        for provider in self._panel.providers:
-            await self._leave(provider.host(self._options), self._query)
-        await asyncio.gather(*(self._ask(provider, self._left_s) for provider in self._panel.providers))
+        asked = [provider for provider in self._panel.providers if await self._may_ask(provider)]
+        await asyncio.gather(*(self._ask(provider, self._left_s) for provider in asked))
         return self._result()
+
+    async def _may_ask(self, provider: SearchProvider) -> bool:
+        """Whether it lacks nothing and nobody objects. Raises Refused when it is the only one."""
+        if lacking := provider.unready():
+            self._fail(provider, lacking)
+            return False
+        try:
+            await self._leave(provider.host(self._options), self._query)
+        except Refused as refusal:
+            if len(self._panel.providers) == 1:
+                raise
+            self._errors[provider.name] = f"{provider.label} was not asked: {refusal}".rstrip(".")
+            return False
+        return True
 
     def _say(self, text: str) -> None:
         self._notes.append(text)

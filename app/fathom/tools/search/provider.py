@@ -51,18 +51,24 @@ class WebProvider:
         """The address that ``request``'s path follows."""
         return self._base_url
 
+    def unready(self) -> str:
+        """What it lacks before it can be asked, "" when nothing."""
+        if not self._base_url:
+            return f"{self.label} has no address yet; it is given in Settings"
+        if self.needs_key and not self._key:
+            return f"{self.label} needs a key; it is given in Settings"
+        if self._key and not _KEY.fullmatch(self._key):
+            return f"the key of {self.label} holds characters that no key has; give it again"
+        return ""
+
     def host(self, options: SearchOptions) -> str:
         """The host that a search contacts."""
         return urlsplit(self.base(options)).hostname or self.label
 
     async def search(self, query: str, limit: int, options: SearchOptions = SearchOptions()) -> Sequence[Hit]:  # noqa: B008
         """Pages for ``query``, best first. Raises ToolError."""
-        if not self._base_url:
-            raise ToolError(f"{self.label} has no address yet; it is given in Settings")
-        if self.needs_key and not self._key:
-            raise ToolError(f"{self.label} needs a key; it is given in Settings")
-        if self._key and not _KEY.fullmatch(self._key):
-            raise ToolError(f"the key of {self.label} holds characters that no key has; give it again")
+        if lacking := self.unready():
+            raise ToolError(lacking)
         try:
             body = await self.fetch(query, limit, options)
         except ToolError as error:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QButtonGroup, QLineEdit, QRadioButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QLineEdit, QWidget
 
 from fathom.core.errors import UserError
 from fathom.ui import theme
 from fathom.ui.bridge import Tasks
 from fathom.ui.settings.search_provider import ProviderRow
+from fathom.ui.widgets.buttons import Choice
 from fathom.ui.widgets.cards import Card, IconLine, column, row
 from fathom.ui.widgets.labels import Label, Rule
 
@@ -48,8 +49,7 @@ class SearchCard(Card):
         ways = row(gap=24)
         self.ways = QButtonGroup(self)
         for together, word in WAYS:
-            button = QRadioButton(word)
-            button.setFont(theme.font("body"))
+            button = Choice(word)
             button.setAccessibleName(f"Ask the services: {word}")
             button.clicked.connect(lambda _checked=False, together=together: self._choose_way(together))
             self.ways.addButton(button, int(together))

@@ -52,10 +52,14 @@ def py(sandbox: BubblewrapSandbox) -> Callable[..., SandboxResult]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET by the server's ``answer`` function."""
+    """Answers GET and POST by the server's ``answer`` function."""
 
     def do_GET(self) -> None:
         self.server.answer(self)  # type: ignore[attr-defined]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Tests read the answers, not a log."""

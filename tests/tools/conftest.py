@@ -75,10 +75,16 @@ def toolbox_of(library: LibraryIndex, tmp_path: Path) -> Callable[..., object]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET by the server's ``answer`` function."""
+    """Answers GET and POST by the server's ``answer`` function; ``body`` is what was posted."""
+
+    body = b""
 
     def do_GET(self) -> None:
         self.server.answer(self)  # type: ignore[attr-defined]
+
+    def do_POST(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Tests read the answers, not a log."""

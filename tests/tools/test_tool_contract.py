@@ -51,7 +51,8 @@ def test_schema_is_flat_closed_and_bounds_every_string(name, compact):
 
 def test_compact_schema_leaves_optional_arguments_out():
     arguments = registry.load(TOOLS, "google_search").Arguments
-    assert list(flat_schema(arguments)["properties"]) == ["q", "num"]
+    optional = ["num", "gl", "hl", "location", "tbs", "page", "autocorrect"]
+    assert list(flat_schema(arguments)["properties"]) == ["q", *optional]
     assert list(flat_schema(arguments, compact=True)["properties"]) == ["q"]
 
 
@@ -63,7 +64,7 @@ def test_nested_structs_are_written_out_and_a_property_named_title_stays():
 def test_the_arguments_are_those_of_the_paper():
     required = {name: set(flat_schema(registry.load(TOOLS, name).Arguments)["properties"]) for name in TOOLS}
     assert required == {
-        "google_search": {"q", "num"},
+        "google_search": {"q", "gl", "hl", "location", "num", "tbs", "page", "autocorrect"},
         "scrape_and_extract_info": {"url", "info_to_extract"},
         "create_sandbox": {"timeout"},
         "run_command": {"command", "sandbox_id"},

@@ -69,7 +69,7 @@ def test_wrong_arguments_become_an_observation_that_names_the_right_ones(toolbox
         return await toolbox.call(call("google_search", q=["a", "b"]))
 
     observation = with_toolbox(toolbox_of, use)
-    assert observation.is_error and "It takes: q, num." in observation.text
+    assert observation.is_error and "It takes: q, num, gl, hl, location, tbs, page, autocorrect." in observation.text
 
 
 def test_near_miss_argument_names_are_mended(toolbox_of):

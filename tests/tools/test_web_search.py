@@ -11,6 +11,7 @@ import pytest
 
 from fathom.core.errors import ToolError
 from fathom.core.types import Scope, ToolCall
+from fathom.tools.search.panel import SearchPanel
 from fathom.tools.search.wikipedia import Wikipedia
 
 
@@ -140,7 +141,7 @@ def test_a_provider_that_is_not_there_is_told(serving):
 
 
 def web_toolbox(toolbox_of, base, scope):
-    return toolbox_of(scope=scope, provider_options={"base_url": base, "pause_s": 0.0})
+    return toolbox_of(scope=scope, search=SearchPanel([Wikipedia(base_url=base, pause_s=0.0)]))
 
 
 def test_library_and_web_results_alternate(toolbox_of, serving):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import keyring.backends.fail
 import qasync
 from PySide6.QtWidgets import QApplication
 
@@ -42,7 +43,9 @@ from fathom.engines.scripted import ScriptedEngine
 from fathom.prompting.profiles import Profile, load_profile
 from fathom.services.application import Services
 from fathom.services.engine_service import EngineService
+from fathom.services.keys import Keys
 from fathom.services.library_service import LibraryService
+from fathom.services.search_service import SearchService
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
@@ -88,10 +91,11 @@ class Workbench:
         settings = Settings()
         self.store = SessionStore(open_database(home / "fathom.db"))
         library = LibraryService(LibraryStore(open_database(home / "library.db")), None)
+        search = SearchService(settings, Keys(keyring.backends.fail.Keyring()))
         runner = SessionRunner(self.store, self._engine, self._toolbox, settings)
         engine = EngineService(settings)
         engine.status = READY
-        self.services = Services(settings, home, self.store, runner, engine, library)
+        self.services = Services(settings, home, self.store, runner, engine, library, search)
 
     async def _engine(self) -> tuple[ScriptedEngine, Profile]:
         await self.gate.wait()
@@ -105,6 +109,8 @@ class Workbench:
             downloads_dir=self.home / "downloads",
             session_dir=self.home / "work" / session.id,
             compact=False,
+            search=await self.services.search.panel() if session.task.scope.web else None,
+            supervisor=self.services.sessions.supervisor(session.id),
         )
 
     def add_session(

@@ -13,7 +13,7 @@ import msgspec
 from fathom.core.types import Observation, Sampling, Step, ToolCall
 
 _IDENTITY: dict[str, tuple[str, ...]] = {
-    "google_search": ("q", "page", "num"),
+    "google_search": ("q", "page", "num", "hl", "tbs"),
     "scrape_and_extract_info": ("url", "info_to_extract"),
     "create_sandbox": (),
 }

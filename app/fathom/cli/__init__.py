@@ -12,12 +12,14 @@ import sys
 
 from fathom import __version__
 from fathom.core.errors import FathomError
+from fathom.core.redaction import redact
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("fathom.cli.ask", "research a question and print the report"),
     "library": ("fathom.cli.library", "add documents, search them, list what is there"),
     "sessions": ("fathom.cli.sessions", "list or search the saved sessions"),
     "export": ("fathom.cli.export", "write a session's report to a file"),
+    "keys": ("fathom.cli.keys", "keep, test, list and remove the keys of search services"),
     "doctor": ("fathom.cli.doctor", "say what works on this computer, and what to do about the rest"),
 }
 """name -> (module, help)."""
@@ -53,7 +55,7 @@ def run_command(argv: list[str]) -> int:
         print("fathom: stopped", file=sys.stderr)
         return EXIT_STOPPED
     except FathomError as error:
-        print(f"fathom: {error}", file=sys.stderr)
+        print(f"fathom: {redact(str(error))}", file=sys.stderr)
         return EXIT_ERROR
     except BrokenPipeError:  # the reader of stdout has gone (| head)
         sys.stderr.close()

@@ -10,7 +10,17 @@ from typing import Literal
 
 import msgspec
 
-from fathom.core.types import FinishReason, Observation, Report, Step, Task, ToolChoice, Usage
+from fathom.core.types import (
+    FinishReason,
+    Observation,
+    PermissionAnswer,
+    PermissionKind,
+    Report,
+    Step,
+    Task,
+    ToolChoice,
+    Usage,
+)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -113,6 +123,40 @@ class Notice(Event, frozen=True):
     step: int = 0
 
 
+class PermissionAsked(Event, frozen=True):
+    """The run waits for a person's leave, ``wait_s`` seconds at most; silence is a no.
+
+    ``address`` is the page's address, or the words of a search; ``why`` is the model's own word on it. ``was_shown``: a
+    result, a page or the question named the address, so that this is asked because the session asks for everything.
+    """
+
+    step: int
+    id: str
+    kind: PermissionKind
+    host: str
+    address: str
+    why: str = ""
+    was_shown: bool = False
+    wait_s: float = 0.0
+
+
+class PermissionAnswered(Event, frozen=True):
+    """The answer to a PermissionAsked of the same ``id``. ``by`` "headless": there was nobody to ask."""
+
+    step: int
+    id: str
+    answer: PermissionAnswer
+    by: Literal["person", "silence", "headless", "end"] = "person"
+
+
+class HostContacted(Event, frozen=True):
+    """The first contact of a session with a host. Search words or a page's address went there."""
+
+    step: int
+    host: str
+    kind: PermissionKind
+
+
 class RunPaused(Event, frozen=True):
     """The run waits until the person resumes it."""
 
@@ -172,6 +216,9 @@ AgentEvent = (
     | AnswerStarted
     | AnswerDelta
     | Notice
+    | PermissionAsked
+    | PermissionAnswered
+    | HostContacted
     | RunPaused
     | RunResumed
     | RunFinished

@@ -18,6 +18,8 @@ from fathom.core.types import (
     Message,
     Observation,
     Passage,
+    PermissionAnswer,
+    PermissionKind,
     Report,
     Sampling,
     Scope,
@@ -159,13 +161,67 @@ class LibraryIndex(Protocol):
     def document(self, uri: str) -> Document | None: ...
 
 
+class SearchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search may add to its words; a provider leaves out what its service does not know.
+
+    ``gl`` is a country and ``hl`` a language of two letters, ``tbs`` Google's time filter ("qdr:w": the past week),
+    ``page`` counts from 1.
+    """
+
+    gl: str = ""
+    hl: str = ""
+    location: str = ""
+    tbs: str = ""
+    page: int = 1
+    autocorrect: bool = True
+
+
 class SearchProvider(Protocol):
     """A web search service. Raises ToolError with provider, status and body when it fails: never an empty result."""
 
     name: ClassVar[str]
     label: ClassVar[str]
+    needs_key: ClassVar[bool]
 
-    async def search(self, query: str, limit: int) -> Sequence[Hit]: ...
+    def unready(self) -> str:
+        """What it lacks before it can be asked (a key, an address), "" when nothing."""
+        ...
+
+    def host(self, options: SearchOptions) -> str:
+        """The host that a search contacts."""
+        ...
+
+    async def search(self, query: str, limit: int, options: SearchOptions = ...) -> Sequence[Hit]: ...
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tool wants a person's leave for: ``address`` is a page's address, or the words of a search.
+
+    ``why`` is the model's own word on it, "" when it gave none; ``was_shown``: a result, a page or the question named
+    the address.
+    """
+
+    kind: PermissionKind
+    host: str
+    address: str
+    why: str = ""
+    was_shown: bool = False
+
+
+class Supervisor(Protocol):
+    """Who watches over the tools of one run: is asked for leave, is told of fall-backs, lists the hosts contacted."""
+
+    async def ask(self, wanted: Wanted) -> PermissionAnswer:
+        """ "refuse" when nobody answers in time, or when there is nobody to ask."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """A note for the person, beside the observation."""
+        ...
+
+    def contacted(self, host: str, kind: PermissionKind) -> None:
+        """``host`` is about to be contacted. May be called any number of times for the same one."""
+        ...
 
 
 class Exporter(Protocol):

@@ -46,6 +46,25 @@ def models_path(*parts: str) -> Path:
     return _shipped("models").joinpath(*parts)
 
 
+class SearchSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the web is searched once it is on. Keys are never in here: they are in the system's keyring.
+
+    ``order`` names providers, the first to be asked first; those that it does not name follow. Only those in ``on`` are
+    asked. ``together`` asks all of them and merges the results; otherwise the next one is asked when one fails or finds
+    nothing, unless ``fall_back`` is off. ``addresses`` holds a provider's own server. ``blocked`` and ``pinned`` are
+    domains, or a domain and the beginning of a path: the former are left out and not opened, the latter come first.
+    """
+
+    order: tuple[str, ...] = ()
+    on: tuple[str, ...] = ("wikipedia",)
+    together: bool = False
+    fall_back: bool = True
+    addresses: dict[str, str] = {}
+    blocked: tuple[str, ...] = ()
+    pinned: tuple[str, ...] = ()
+    deadline_s: float = 45.0
+
+
 class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a person chose; ``settings.json`` in the data folder."""
 
@@ -57,6 +76,8 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     max_time_s: float = 0.0  # 0: no limit
     scope: Scope = Scope()
     downloads_dir: str = ""  # "": <data folder>/downloads
+    search: SearchSettings = SearchSettings()
+    permission_wait_s: float = 600.0  # a question to the person that stays unanswered for so long is a no
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:

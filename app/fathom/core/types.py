@@ -23,6 +23,10 @@ FinishReason = Literal[
 ]
 
 
+PermissionKind = Literal["search", "page"]
+PermissionAnswer = Literal["once", "always", "refuse"]  # always: this host, for the rest of the session
+
+
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of Fathom's values."""
 
@@ -121,11 +125,15 @@ class Step(Struct, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """Where a run may look. ``collections`` narrows the documents to these collections; empty means all of them."""
+    """Where a run may look. ``collections`` narrows the documents to these collections; empty means all of them.
+
+    With ``web`` and ``ask`` a person is asked before each contact with a host.
+    """
 
     sample: bool = True
     documents: bool = True
     web: bool = False
+    ask: bool = False
     collections: tuple[str, ...] = ()
 
 

@@ -10,6 +10,7 @@ from fathom.core.types import Session
 from fathom.prompting.profiles import Profile
 from fathom.services.engine_service import EngineService
 from fathom.services.library_service import LibraryService
+from fathom.services.search_service import SearchService
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
@@ -30,6 +31,7 @@ class Services:
     sessions: SessionRunner
     engine: EngineService
     library: LibraryService
+    search: SearchService
 
     async def sandbox_state(self) -> SandboxState:
         """The sandbox's self-test, run now."""
@@ -64,6 +66,7 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     for recording in sorted(resource_path("samples").glob("*.json")):
         store.import_recording(recording.read_bytes())
     engine = EngineService(settings)
+    search = SearchService(settings)
 
     async def toolbox_for(session: Session, profile: Profile) -> SessionToolbox:
         return await open_toolbox(
@@ -77,8 +80,10 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
             results=profile.results,
             only=profile.tools,
             history=sessions.trajectory(session.id).steps,
+            search=await search.panel() if session.task.scope.web else None,
+            supervisor=sessions.supervisor(session.id),
         )
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise
     sessions = SessionRunner(store, source, toolbox_for, settings)
-    return Services(settings, home, store, sessions, engine, library)
+    return Services(settings, home, store, sessions, engine, library, search)

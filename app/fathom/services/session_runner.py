@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -28,8 +29,11 @@ from fathom.core.events import (
     AgentEvent,
     AnswerDelta,
     CallDelta,
+    HostContacted,
     Notice,
     ObservationReady,
+    PermissionAnswered,
+    PermissionAsked,
     RunFailed,
     RunFinished,
     RunPaused,
@@ -40,10 +44,21 @@ from fathom.core.events import (
     StepStarted,
     ThoughtDelta,
 )
-from fathom.core.protocols import Engine, Exporter
+from fathom.core.protocols import Engine, Exporter, Supervisor, Wanted
+from fathom.core.redaction import redact, redacted
 from fathom.core.registry import load
 from fathom.core.settings import Settings
-from fathom.core.types import EngineSpec, Report, Scope, Session, SessionState, Task, Trajectory
+from fathom.core.types import (
+    EngineSpec,
+    PermissionAnswer,
+    PermissionKind,
+    Report,
+    Scope,
+    Session,
+    SessionState,
+    Task,
+    Trajectory,
+)
 from fathom.export import EXPORTERS
 from fathom.export.files import write_atomically
 from fathom.prompting.profiles import Profile
@@ -80,6 +95,9 @@ class SessionRunner:
         self._active: _Active | None = None
         self._event_callbacks: list[EventCallback] = []
         self._session_callbacks: list[SessionCallback] = []
+        self._questions: dict[tuple[str, str], asyncio.Future[PermissionAnswer]] = {}
+        self.attended = False
+        """Whether somebody can answer when leave is asked for: set by the window. Otherwise it is refused at once."""
 
     # --- what is there --------------------------------------------------------------------------------------------
 
@@ -116,7 +134,7 @@ class SessionRunner:
 
         Raises UserError when the question is empty.
         """
-        question = " ".join(question.split())
+        question = redact(" ".join(question.split()))
         if not question:
             raise UserError("There is no question yet.", needs="a question", do="Write one, then ask.")
         task = Task(
@@ -166,6 +184,16 @@ class SessionRunner:
         """Write the report from what there is."""
         if active := self._running(session_id):
             active.control.finish()
+
+    def answer(self, session_id: str, question_id: str, answer: PermissionAnswer) -> None:
+        """Answer a PermissionAsked; one that is answered already, or whose run has ended, is left alone."""
+        question = self._questions.get((session_id, question_id))
+        if question is not None and not question.done():
+            question.set_result(answer)
+
+    def supervisor(self, session_id: str) -> Supervisor:
+        """Who watches over the tools of the session's run."""
+        return _Supervisor(self, session_id)
 
     def stop(self, session_id: str) -> None:
         """End the run without a report; its finished steps stay. A waiting session leaves the queue."""
@@ -312,6 +340,7 @@ class SessionRunner:
     def _publish(self, session_id: str, event: AgentEvent) -> None:
         """Store first, then publish. When the store cannot take a failure's notice, people still see it."""
         if not isinstance(event, DELTAS):
+            event = redacted(event)
             try:
                 self._store.record(session_id, event)
             except FathomError:
@@ -365,6 +394,68 @@ class _Active:
         now = time.monotonic()
         seconds, self._since = now - self._since, now
         return seconds
+
+
+class _Supervisor:
+    """Implements ``core.protocols.Supervisor``: what the tools ask and tell becomes events of the session."""
+
+    def __init__(self, runner: SessionRunner, session_id: str) -> None:
+        self._runner = runner
+        self._session_id = session_id
+        events = runner.events(session_id)
+        self._hosts = {(event.host, event.kind) for event in events if isinstance(event, HostContacted)}
+
+    @property
+    def _step(self) -> int:
+        active = self._runner._running(self._session_id)
+        return active.step if active is not None else 0
+
+    def _publish(self, event: AgentEvent) -> None:
+        self._runner._publish(self._session_id, event)
+
+    async def ask(self, wanted: Wanted) -> PermissionAnswer:
+        """Ask the person and wait; silence is a no."""
+        runner, question_id, step = self._runner, uuid.uuid4().hex[:8], self._step
+        wait_s = runner._settings.permission_wait_s if runner.attended else 0.0
+        self._publish(
+            PermissionAsked(
+                step=step,
+                id=question_id,
+                kind=wanted.kind,
+                host=wanted.host,
+                address=wanted.address,
+                why=wanted.why,
+                was_shown=wanted.was_shown,
+                wait_s=wait_s,
+            )
+        )
+        question: asyncio.Future[PermissionAnswer] = asyncio.get_running_loop().create_future()
+        runner._questions[self._session_id, question_id] = question
+        answer: PermissionAnswer = "refuse"
+        by: Literal["person", "silence", "headless", "end"] = "end"
+        try:
+            if not runner.attended:
+                by = "headless"
+            else:
+                async with asyncio.timeout(wait_s):
+                    answer = await question
+                by = "person"
+        except TimeoutError:
+            by = "silence"
+        finally:
+            del runner._questions[self._session_id, question_id]
+            self._publish(PermissionAnswered(step=step, id=question_id, answer=answer, by=by))
+        return answer
+
+    def tell(self, text: str) -> None:
+        """A notice beside the step."""
+        self._publish(Notice(text=text, level="warning", step=self._step))
+
+    def contacted(self, host: str, kind: PermissionKind) -> None:
+        """Recorded once a session."""
+        if (host, kind) not in self._hosts:
+            self._hosts.add((host, kind))
+            self._publish(HostContacted(step=self._step, host=host, kind=kind))
 
 
 def _failure(error: Exception, active: _Active) -> RunFailed:

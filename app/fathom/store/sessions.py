@@ -234,7 +234,9 @@ class SessionStore:
                 "SELECT max(id) FROM events WHERE session = ? AND type = 'StepFinished'", (number,)
             ).fetchone()[0]
             if started is not None and started > (finished or 0):
-                self._remove_events(connection, number, started, keep=(*_ENDS, "RunPaused", "RunResumed"))
+                self._remove_events(
+                    connection, number, started, keep=(*_ENDS, "RunPaused", "RunResumed", "HostContacted")
+                )
 
     def events(self, session_id: str) -> _Events:
         """What a live run published, without the deltas, in order.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fathom.core.protocols import LibraryIndex, Parser
+    from fathom.core.protocols import LibraryIndex, Parser, Supervisor
     from fathom.core.types import Step, Task
     from fathom.tools.addresses import FetchPolicy
+    from fathom.tools.search.panel import SearchPanel
     from fathom.tools.toolbox import SessionToolbox
 
 TOOLS: dict[str, str] = {
@@ -40,8 +41,9 @@ async def open_toolbox(
     results: int = 5,
     only: Sequence[str] = (),
     history: Sequence[Step] = (),
-    provider_options: dict[str, Any] | None = None,
     fetch_policy: FetchPolicy | None = None,
+    search: SearchPanel | None = None,
+    supervisor: Supervisor | None = None,
 ) -> SessionToolbox:
     """The tools of one run; close it with ``await toolbox.close()``.
 
@@ -50,7 +52,8 @@ async def open_toolbox(
     else 6,000); give it from the profile's observation cap, so that passages are chosen and not cut off. ``results`` is
     how many hits a search gives. ``only`` narrows the tools to these names (all when empty). ``history``: the steps of
     an interrupted run that goes on; what they showed may be opened. The web is off unless ``task.scope.web``.
-    ``provider_options`` go to the search provider, ``fetch_policy`` bounds the reading of pages.
+    ``search`` are the services that search it, ``fetch_policy`` bounds the reading of pages. ``supervisor`` is asked
+    for leave and told of fall-backs; without one, whatever would be asked is refused.
 
     Takes up to a second the first time in a process: it tries out the sandbox.
     """
@@ -67,7 +70,8 @@ async def open_toolbox(
         observation_chars=observation_chars or (1500 if compact else 6000),
         results=results,
         history=history,
-        provider_options=provider_options,
         fetch_policy=fetch_policy,
+        search=search,
+        supervisor=supervisor,
     )
     return SessionToolbox(context, only=only)

@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from fathom.core.protocols import LibraryIndex, Parser, ToolResult
+from fathom.core.protocols import LibraryIndex, Parser, Supervisor, ToolResult
 from fathom.core.types import Observation, Scope, Step, Task
 from fathom.tools.addresses import FetchPolicy
+from fathom.tools.permission import Gate
 from fathom.tools.sandbox.holder import SandboxHolder
+from fathom.tools.search.panel import SearchPanel
 from fathom.tools.seen import SeenAddresses, addresses_in
 
 LINK = "   link: "
@@ -38,7 +40,8 @@ class ToolContext:
         observation_chars: int = 6000,
         results: int = 5,
         fetch_policy: FetchPolicy | None = None,
-        provider_options: dict[str, Any] | None = None,
+        search: SearchPanel | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.scope = scope
         self.question = question
@@ -50,8 +53,9 @@ class ToolContext:
         self.compact = compact
         self.observation_chars = observation_chars
         self.results = results
-        self.fetch_policy = fetch_policy or FetchPolicy()
-        self.provider_options = provider_options or {}
+        self.search = search or SearchPanel(())
+        self.gate = Gate(scope, supervisor, self.search.blocked)
+        self.fetch_policy = self.gate.policy(fetch_policy or FetchPolicy())
         self.seen = SeenAddresses()
 
     @classmethod
@@ -67,8 +71,9 @@ class ToolContext:
         observation_chars: int = 6000,
         results: int = 5,
         history: Sequence[Step] = (),
-        provider_options: dict[str, Any] | None = None,
         fetch_policy: FetchPolicy | None = None,
+        search: SearchPanel | None = None,
+        supervisor: Supervisor | None = None,
     ) -> ToolContext:
         """Try out the sandbox, and note the addresses that the question and the steps so far have shown."""
         context = cls(
@@ -83,7 +88,8 @@ class ToolContext:
             observation_chars=observation_chars,
             results=results,
             fetch_policy=fetch_policy,
-            provider_options=provider_options,
+            search=search,
+            supervisor=supervisor,
         )
         context.seen.show((address, "") for address in addresses_in(task.question))
         for step in history:

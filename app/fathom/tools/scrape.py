@@ -18,6 +18,7 @@ from fathom.tools.context import SessionTool
 from fathom.tools.extract.passages import Span
 from fathom.tools.extract.select import select
 from fathom.tools.fetch import fetch
+from fathom.tools.search.panel import Refused
 from fathom.tools.seen import addresses_in
 
 _SHOWN_ADDRESSES = 12
@@ -53,14 +54,24 @@ class ScrapeAndExtractInfo(SessionTool):
         assert isinstance(arguments, Arguments)
         address = self.context.seen.find(arguments.url)
         if address is None:
-            raise ToolError(
-                f"{arguments.url} was in no search result, page or question, and only such addresses are opened. "
-                + self._choices()
-            )
+            address = await self._with_leave(arguments.url, arguments.info_to_extract)
+        elif not address.startswith("library:"):
+            await self.context.gate.page(address, was_shown=True, why=arguments.info_to_extract)
         document, note = await self._document(address)
         self.context.seen.opened(address)
         # A long page takes a while to rank; the window must not wait for it
         return await asyncio.to_thread(self._result, address, document, arguments.info_to_extract, note)
+
+    async def _with_leave(self, given: str, why: str) -> str:
+        """An address that nothing showed, once a person allowed it. Raises ToolError."""
+        unseen = f"{given} was in no search result, page or question"
+        address = given.strip().strip("<>\"'`")
+        if not self.context.scope.web or not address.startswith(("http://", "https://")):
+            raise ToolError(f"{unseen}, and only such addresses are opened. {self._choices()}")
+        try:
+            return await self.context.gate.page(address, was_shown=False, why=why)
+        except Refused as refusal:
+            raise ToolError(f"{unseen}, and {refusal} {self._choices()}") from None
 
     def _addresses(self) -> list[str]:
         recent = self.context.seen.recent(4 * _SHOWN_ADDRESSES)

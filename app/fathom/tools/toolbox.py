@@ -15,6 +15,7 @@ import msgspec
 from fathom.core import registry
 from fathom.core.errors import ToolError
 from fathom.core.protocols import ToolResult
+from fathom.core.redaction import redacted
 from fathom.core.types import Observation, ToolCall, ToolSpec
 from fathom.tools import TOOLS
 from fathom.tools.context import SessionTool, ToolContext
@@ -60,7 +61,13 @@ class SessionToolbox:
         return [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} off: {why}" for why, names in reasons.items()]
 
     async def call(self, call: ToolCall) -> Observation:
-        """Run a call and time it. What the model got wrong, or a tool could not do, comes back with ``is_error``."""
+        """Run a call and time it. What the model got wrong, or a tool could not do, comes back with ``is_error``.
+
+        An observation holds no key, whatever a service or a page echoes.
+        """
+        return redacted(await self._observed(call))
+
+    async def _observed(self, call: ToolCall) -> Observation:
         started = time.monotonic()
         try:
             result = await self._run(call)

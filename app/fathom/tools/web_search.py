@@ -1,7 +1,7 @@
-"""google_search: the local library and, when the person switched the web on, one key-free search service.
+"""google_search: the local library and, when the person switched the web on, the search services that they chose.
 
 The name and arguments are those that research models were trained on. A provider's error is told, never shown as "no
-results"; a fall-back is said aloud.
+results"; a fall-back is said aloud, to the model and to the person.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from fathom.core import registry
 from fathom.core.errors import ToolError
-from fathom.core.protocols import Hit, SearchProvider, ToolResult
+from fathom.core.protocols import Hit, SearchOptions, ToolResult
 from fathom.core.types import Passage
-from fathom.tools.context import LINK, SessionTool, ToolContext
+from fathom.tools.context import LINK, SessionTool
 from fathom.tools.extract.select import best_sentence
-from fathom.tools.search import PROVIDERS
+from fathom.tools.search.merge import canonical
 from fathom.tools.seen import addresses_in
 
 _ELLIPSIS = re.compile(r"^\s*(?:\.\.\.|…|\[\.\.\.\])\s*|\s*(?:\.\.\.|…|\[\.\.\.\])\s*$")
@@ -31,8 +31,20 @@ class Arguments(msgspec.Struct, frozen=True):
     """Search for documents and web pages. Gives a list of titles, links and short excerpts.
     Use a few telling words or a name, and search for one thing at a time."""
 
-    q: Annotated[str, msgspec.Meta(min_length=2, max_length=160, description="what to search for")]
-    num: Annotated[int, msgspec.Meta(ge=1, le=20, description="how many results")] | msgspec.UnsetType = msgspec.UNSET
+    q: Annotated[str, Meta(min_length=2, max_length=160, description="what to search for")]
+    num: Annotated[int, Meta(ge=1, le=20, description="how many results")] | UnsetType = UNSET
+    gl: Annotated[str, Meta(max_length=2, description="country of two letters, like us")] | UnsetType = UNSET
+    hl: Annotated[str, Meta(max_length=12, description="language of two letters, like en")] | UnsetType = UNSET
+    location: Annotated[str, Meta(max_length=100, description="city or region to search from")] | UnsetType = UNSET
+    tbs: Annotated[str, Meta(max_length=12, description="time: qdr:d, qdr:w, qdr:m, qdr:y")] | UnsetType = UNSET
+    page: Annotated[int, Meta(ge=1, le=50, description="page of the results")] | UnsetType = UNSET
+    autocorrect: Annotated[bool, Meta(description="correct the spelling")] | UnsetType = UNSET
+
+    def options(self) -> SearchOptions:
+        """What goes to the services beside the words."""
+        names = ("gl", "hl", "location", "tbs", "page", "autocorrect")
+        given = {name: value for name in names if (value := getattr(self, name)) is not UNSET}
+        return SearchOptions(**given)
 
 
 class GoogleSearch(SessionTool):
@@ -42,13 +54,6 @@ class GoogleSearch(SessionTool):
     server: ClassVar[str] = "search_and_scrape_webpage"
     Arguments = Arguments
     aliases: ClassVar[dict[str, str]] = {"query": "q"}
-
-    def __init__(self, context: ToolContext) -> None:
-        super().__init__(context)
-        self._provider: SearchProvider | None = None
-        if context.scope.web:
-            name = next(iter(PROVIDERS))
-            self._provider = registry.load(PROVIDERS, name, "search provider")(**context.provider_options)
 
     def unavailable(self) -> str:
         scope = self.context.scope
@@ -61,44 +66,49 @@ class GoogleSearch(SessionTool):
         query = " ".join(arguments.q.split())
         if not any(character.isalnum() for character in query):
             raise ToolError("q has no word in it; give a few words to search for.")
-        limit = self.context.results if arguments.num is msgspec.UNSET else arguments.num
-        notes: list[str] = []
-        (local, local_note), (web, web_note) = await asyncio.gather(self._local(query, limit), self._web(query, limit))
-        notes += [note for note in (local_note, web_note) if note]
+        limit = self.context.results if arguments.num is UNSET else arguments.num
+        options = arguments.options()
+        (local, local_notes), (web, web_notes) = await asyncio.gather(
+            self._local(query, limit, options.page), self._web(query, limit, options)
+        )
+        notes = [*local_notes, *web_notes]
         hits = _interleaved(local, web, limit)
         if not hits:
-            where = "the local library and the web" if self._provider else "the local library"
+            places = ("the local library and " if self._has_library else "") + f"the web ({self.context.search.label})"
+            where = places if self.context.scope.web else "the local library"
             nothing = f'Nothing was found for "{query}" in {where}. Try fewer or other words.'
             return ToolResult(text="\n".join([*notes, nothing]), title="Nothing found", best=nothing)
         return self._result(query, hits, notes)
 
-    async def _local(self, query: str, limit: int) -> tuple[list[Hit], str]:
-        scope = self.context.scope
-        if not (scope.sample or scope.documents):
-            return [], ""
-        found = await asyncio.to_thread(self.context.library.search, query, scope, limit)
-        if found or '"' not in query:
-            return list(found), ""
-        found = await asyncio.to_thread(self.context.library.search, query.replace('"', " "), scope, limit)
-        return list(found), "Nothing in the library with the quotation marks; searched without them." if found else ""
+    @property
+    def _has_library(self) -> bool:
+        return self.context.scope.sample or self.context.scope.documents
 
-    async def _web(self, query: str, limit: int) -> tuple[list[Hit], str]:
-        if self._provider is None:
-            return [], ""
-        label = self._provider.label
+    async def _local(self, query: str, limit: int, page: int) -> tuple[list[Hit], list[str]]:
+        if not self._has_library:
+            return [], []
+        search, scope, offset = self.context.library.search, self.context.scope, (page - 1) * limit
+        found = await asyncio.to_thread(search, query, scope, limit, offset)
+        if found or '"' not in query:
+            return list(found), []
+        found = await asyncio.to_thread(search, query.replace('"', " "), scope, limit, offset)
+        return list(found), ["Nothing in the library with the quotation marks; searched without them."] if found else []
+
+    async def _web(self, query: str, limit: int, options: SearchOptions) -> tuple[list[Hit], list[str]]:
+        if not self.context.scope.web:
+            return [], []
+        gate = self.context.gate
         try:
-            found = await self._provider.search(query, limit)
-            if found or '"' not in query:
-                return list(found), ""
-            found = await self._provider.search(query.replace('"', " "), limit)
-            return list(
-                found
-            ), f"{label} found nothing with the quotation marks; searched without them." if found else ""
+            found = await self.context.search.search(query, limit, options, gate.search)
         except ToolError as error:
-            scope = self.context.scope
-            if not (scope.sample or scope.documents):
+            if not self._has_library:
                 raise
-            return [], f"The web search failed ({error}). These results are from the local library only."
+            note = f"The web search failed ({error}). These results are from the local library only."
+            gate.tell(note)
+            return [], [note]
+        for note in found.told:
+            gate.tell(note)
+        return found.hits, found.notes
 
     def _result(self, query: str, hits: Sequence[Hit], notes: Sequence[str]) -> ToolResult:
         lines = [*notes, f'Results for "{query}":']
@@ -143,5 +153,5 @@ def _interleaved(local: Sequence[Hit], web: Sequence[Hit], limit: int) -> list[H
     for index in range(max(len(local), len(web))):
         for hits in (local, web):
             if index < len(hits):
-                merged.setdefault(hits[index].uri, hits[index])
+                merged.setdefault(canonical(hits[index].uri), hits[index])
     return list(merged.values())[:limit]

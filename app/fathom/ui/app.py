@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fathom.core.errors import FathomError, UserError
+from fathom.core.redaction import RedactingFormatter, redact
 from fathom.core.settings import Settings, data_dir
 
 if TYPE_CHECKING:
@@ -175,11 +176,12 @@ def _open_log() -> None:
     if path.is_file() and path.stat().st_size > LOG_BYTES:
         path.replace(path.with_suffix(".old.txt"))
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    logging.getLogger("qasync").setLevel(logging.WARNING)
+    for chatty in ("qasync", "httpx", "httpcore"):  # httpx would write down every address
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def log_path() -> Path:
@@ -320,6 +322,7 @@ class App:
     def _bug(self, error: BaseException, details: str) -> None:
         from fathom.ui.widgets.error_dialog import BugDialog, ErrorDialog
 
+        details = redact(details)
         log.error("unexpected error\n%s", details)
         if self._bug_shown or self._close.is_set():
             return
@@ -327,7 +330,7 @@ class App:
         if isinstance(error, UserError):
             dialog: BugDialog | ErrorDialog = ErrorDialog(self._window, error)
         else:
-            summary = f"{type(error).__name__}: {error}"[:300]
+            summary = redact(f"{type(error).__name__}: {error}")[:300]
             dialog = BugDialog(self._window, summary, details, str(log_path()))
         dialog.finished.connect(self._bug_closed)
         dialog.open()

@@ -12,13 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QStackedWidget, QWidget
 
 from fathom.core.errors import UserError
-from fathom.core.events import AgentEvent, EngineStatus, StepFinished, StepStarted
-from fathom.core.types import Scope, Session
+from fathom.core.events import (
+    AgentEvent,
+    EngineStatus,
+    PermissionAnswered,
+    PermissionAsked,
+    StepFinished,
+    StepStarted,
+)
+from fathom.core.types import PermissionAnswer, Scope, Session
 from fathom.ui.bridge import Bridge, Tasks
+from fathom.ui.research import words
 from fathom.ui.research.composer import Composer
 from fathom.ui.research.session_list import SessionList
 from fathom.ui.widgets.cards import column, row
@@ -105,7 +113,9 @@ class ResearchArea(QWidget):
     def attach(self, services: Services) -> None:
         """The services are open: show what there is, and ask what was asked meanwhile."""
         self._services = services
+        services.sessions.attended = True
         self.composer.show_scope(services.settings.scope)
+        self._show_services()
         self._library_changed()
         self._engine_changed(services.engine.status)
         self._refresh()
@@ -196,8 +206,10 @@ class ResearchArea(QWidget):
             header.copy_wanted.connect(self.copy_report)
             header.elsewhere_wanted.connect(self._ask_elsewhere)
             page.detail.export_requested.connect(self.export)
+            page.detail.open_url_requested.connect(open_web_page)
             page.go_on_wanted.connect(lambda: self._command("go_on"))
             page.remedy_wanted.connect(self._remedy)
+            page.permission.card.answered.connect(self._answer)
         return self._page
 
     def prepare(self) -> None:
@@ -224,8 +236,26 @@ class ResearchArea(QWidget):
             self.list.model.set_step(session_id, event.step)
         elif isinstance(event, StepFinished) and event.tokens_per_second:
             self.speed_changed.emit(event.tokens_per_second)
+        elif isinstance(event, PermissionAsked):
+            self.list.model.set_step(session_id, words.ASKS)
+            self._tell_question(session_id)
+        elif isinstance(event, PermissionAnswered):
+            self.list.model.set_step(session_id, event.step)
         if session_id == self._shown and self._page is not None:
             self._page.handle(event)
+
+    def _tell_question(self, session_id: str) -> None:
+        """A session that is not shown asks for leave."""
+        if session_id == self._shown or self._services is None:
+            return
+        title = self._services.sessions.session(session_id).title
+        self.toast.say(
+            f"Needs your answer: {title}", "hand", action="Show", on_action=lambda: self.show_session(session_id)
+        )
+
+    def _answer(self, question_id: str, answer: PermissionAnswer) -> None:
+        if self._services is not None and self._shown:
+            self._services.sessions.answer(self._shown, question_id, answer)
 
     def _session_changed(self, session: Session) -> None:
         if session.id == self._deleting:
@@ -272,7 +302,10 @@ class ResearchArea(QWidget):
         if self._look_in is None:
             from fathom.ui.research.look_in import LookIn
 
-            self._look_in = dialog = LookIn(self.window(), self._services.library, self.composer.scope, self._tasks)
+            named = ", ".join(self._services.search.labels_on()) or "no service (none is chosen in Settings)"
+            self._look_in = dialog = LookIn(
+                self.window(), self._services.library, self.composer.scope, self._tasks, named
+            )
             dialog.scope_changed.connect(self._scope_chosen)
             dialog.library_changed.connect(self._library_changed)
             dialog.destroyed.connect(self._look_in_gone)
@@ -298,6 +331,15 @@ class ResearchArea(QWidget):
             self._services.settings.scope = scope
             self._services.settings.save()
         self._tell_web()
+
+    def _show_services(self) -> None:
+        if self._services is not None:
+            named = self._services.search.labels_on()
+            self.composer.show_services(named[0] if len(named) == 1 else words.count(len(named), "service"))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._show_services()  # they may have been changed in the settings meanwhile
 
     def _library_changed(self) -> None:
         if self._services is None:
@@ -469,6 +511,18 @@ class ResearchArea(QWidget):
 def open_folder(folder: Path) -> None:
     """Show a folder in the desktop's file manager."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+
+def web_address(address: str) -> QUrl | None:
+    """An http or https address with a host; None for anything else, which no browser is to be handed."""
+    url = QUrl(address, QUrl.ParsingMode.StrictMode)
+    return url if url.isValid() and url.scheme() in ("http", "https") and url.host() else None
+
+
+def open_web_page(address: str) -> None:
+    """Show a page in the person's browser. They have been asked already."""
+    if (url := web_address(address)) is not None:
+        QDesktopServices.openUrl(url)
 
 
 def file_name(title: str) -> str:

@@ -229,6 +229,7 @@ class Composer(QScrollArea):
     def __init__(self) -> None:
         super().__init__()
         self.scope = Scope()
+        self._services = "Wikipedia"
         self._documents: tuple[int, int] = (0, 0)
         self._sample_documents = 0
         self._status = EngineStatus(state="loading")
@@ -361,12 +362,17 @@ class Composer(QScrollArea):
         self.documents.show_state(on, mine, "Add a folder…", "Add a folder of my documents")
         self.web.show_state(
             scope.web,
-            "On. Search words go to Wikipedia; pages come from their own sites."
+            f"On. Search words go to {self._services}; pages come from their own sites."
             if scope.web
-            else "Off. When on, search words go to Wikipedia; pages come from their sites.",
+            else f"Off. When on, search words go to {self._services}; pages come from their sites.",
             "Turn off" if scope.web else "Turn on",
             f"{'Turn off' if scope.web else 'Turn on'} the web",
         )
+
+    def show_services(self, named: str) -> None:
+        """Which services search the web."""
+        self._services = named
+        self.show_scope(self.scope)
 
     def show_library(self, sample_documents: int, documents: int, folders: int) -> None:
         """How much there is to look in."""
@@ -417,6 +423,7 @@ class Composer(QScrollArea):
                 sample=old.sample if sample is None else sample,
                 documents=old.documents,
                 web=old.web if web is None else web,
+                ask=old.ask,
                 collections=old.collections,
             )
         )

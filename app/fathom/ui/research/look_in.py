@@ -76,7 +76,15 @@ class LookIn(Dialog):
     scope_changed = Signal(object)
     library_changed = Signal()
 
-    def __init__(self, parent: QWidget | None, library: LibraryService, scope: Scope, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        parent: QWidget | None,
+        library: LibraryService,
+        scope: Scope,
+        tasks: Tasks,
+        services: str = "Wikipedia",
+    ) -> None:
+        """``services`` names those that search the web."""
         super().__init__(parent, "folder", "mut", "Where Fathom looks")
         self.setModal(False)
         self._library = library
@@ -95,12 +103,13 @@ class LookIn(Dialog):
         )
         self.web = Tick("Web")
         self.web_text = Label(
-            "When it is on, the words that the model searches for are sent to Wikipedia, and pages are fetched from "
+            f"When it is on, the words that the model searches for are sent to {services}, and pages are fetched from "
             "their own sites, which see your address. Nothing else is sent.",
             "label",
             tone="mut",
             lines=0,
         )
+        self.ask = Tick("Ask me before each contact")
         self._own = QWidget()
         self._own_layout = column(self._own, gap=4)
         self._problems = Card("red", gap=4, padding=12)
@@ -121,6 +130,8 @@ class LookIn(Dialog):
             box.addWidget(tick, 0, Qt.AlignmentFlag.AlignLeft)
             below = column(gap=8, margins=(26, 0, 0, 0))
             below.addWidget(text)
+            if tick is self.web:
+                below.addWidget(self.ask, 0, Qt.AlignmentFlag.AlignLeft)
             if tick is self.documents:
                 below.addWidget(self._own)
                 below.addWidget(self._problems)
@@ -137,7 +148,9 @@ class LookIn(Dialog):
         self.sample.setChecked(scope.sample)
         self.documents.setChecked(scope.documents)
         self.web.setChecked(scope.web)
-        for tick in (self.sample, self.documents, self.web):
+        self.ask.setChecked(scope.ask)
+        self.ask.setEnabled(scope.web)
+        for tick in (self.sample, self.documents, self.web, self.ask):
             tick.toggled.connect(lambda _on: self._ticked())
         self._show_library()
         self._warn()
@@ -261,7 +274,13 @@ class LookIn(Dialog):
     # --- the scope ------------------------------------------------------------------------------------------------
 
     def _ticked(self) -> None:
-        self._change(sample=self.sample.isChecked(), documents=self.documents.isChecked(), web=self.web.isChecked())
+        self.ask.setEnabled(self.web.isChecked())
+        self._change(
+            sample=self.sample.isChecked(),
+            documents=self.documents.isChecked(),
+            web=self.web.isChecked(),
+            ask=self.ask.isChecked(),
+        )
 
     def _change(self, **fields: object) -> None:
         self.scope = msgspec.structs.replace(self.scope, **fields)

@@ -11,10 +11,21 @@ from collections.abc import Sequence
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QSplitter, QWidget
 
-from fathom.core.events import AgentEvent, RunFailed, RunFinished, RunInterrupted, RunResumed, RunStarted
+from fathom.core.events import (
+    AgentEvent,
+    PermissionAnswered,
+    PermissionAsked,
+    RunFailed,
+    RunFinished,
+    RunInterrupted,
+    RunResumed,
+    RunStarted,
+    RunStopped,
+)
 from fathom.core.types import Session
 from fathom.ui.research.detail import DetailPane
 from fathom.ui.research.header import ENDED, Header
+from fathom.ui.research.permission_card import PermissionPlace
 from fathom.ui.research.timeline import Timeline
 from fathom.ui.widgets.banner import Banner
 from fathom.ui.widgets.cards import column
@@ -34,7 +45,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
 
 
 class SessionPage(QWidget):
-    """``go_on_wanted()``, ``remedy_wanted(name)``; everything else through ``header`` and ``detail``."""
+    """``go_on_wanted()``, ``remedy_wanted(name)``; everything else through ``header``, ``detail``, ``permission``."""
 
     go_on_wanted = Signal()
     remedy_wanted = Signal(str)
@@ -48,6 +59,7 @@ class SessionPage(QWidget):
         self._banner_box = QWidget()
         column(self._banner_box, margins=(24, 12, 24, 12)).addWidget(self.banner)
         self._banner_box.hide()
+        self.permission = PermissionPlace()
         self.timeline = Timeline()
         self.detail = DetailPane()
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -63,6 +75,7 @@ class SessionPage(QWidget):
         layout.addWidget(self.header)
         layout.addWidget(Rule())
         layout.addWidget(self._banner_box)
+        layout.addWidget(self.permission)
         layout.addWidget(self.splitter, 1)
         self.timeline.selected.connect(self._selected)
         self.timeline.go_on_requested.connect(self.go_on_wanted.emit)
@@ -73,6 +86,7 @@ class SessionPage(QWidget):
         """Show another session from its events so far."""
         self.session = session
         self._hide_banner()
+        self.permission.withdraw()
         self.header.load(session, events, documents)
         self.timeline.load(list(events))
         self.detail.load(session, list(events))
@@ -112,6 +126,13 @@ class SessionPage(QWidget):
         self._banner_box.hide()
 
     def _consider_banner(self, event: AgentEvent) -> None:
+        match event:
+            case PermissionAsked():
+                self.permission.ask(event)
+            case PermissionAnswered(id=question):
+                self.permission.withdraw(question)
+            case RunFailed() | RunFinished() | RunStopped() | RunInterrupted():
+                self.permission.withdraw()
         match event:
             case RunFailed():
                 self._show_failure(event)

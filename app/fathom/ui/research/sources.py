@@ -1,6 +1,7 @@
-"""The Sources tab: each document that passages were read from, once, with the steps that read it.
+"""The Sources tab: each document that passages were read from, once, with the steps that read it; and every host that
+the session contacted.
 
-``collect`` is pure; the list draws three lines a source. Knows nothing of the report.
+``collect`` and ``hosts`` are pure; the list draws three lines a source. Knows nothing of the report.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from fathom.ui.research.detail_passage import is_web
 from fathom.ui.research.timeline_state import RunState
 from fathom.ui.research.timeline_text import Fonts, clean, display
 from fathom.ui.research.words import place
-from fathom.ui.widgets.cards import column
-from fathom.ui.widgets.labels import plain_tip
+from fathom.ui.widgets.cards import column, row
+from fathom.ui.widgets.labels import Icon, Label, Rule, plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
@@ -76,6 +77,17 @@ def collect(state: RunState) -> list[Source]:
                 if (number, position) not in source.places:
                     source.places.append((number, position))
     return list(found.values())
+
+
+def hosts(state: RunState) -> str:
+    """Every host that the session contacted, in plain words."""
+    if not state.hosts:
+        return "No host was contacted: nothing left this computer."
+    kinds: dict[str, set[str]] = {}
+    for contact in state.hosts:
+        kinds.setdefault(contact.host, set()).add("search words" if contact.kind == "search" else "pages")
+    told = "; ".join(f"{host} ({' and '.join(sorted(what, reverse=True))})" for host, what in kinds.items())
+    return f"{words.count(len(kinds), 'host', 'hosts')} contacted: {told}"
 
 
 class _Model(QAbstractListModel):
@@ -180,12 +192,24 @@ class SourcesView(QWidget):
         self.stack = QStackedWidget()
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self.list)
-        column(self, gap=0).addWidget(self.stack)
+        self.hosts = Label("", "label", tone="mut", lines=4)
+        whole = column(self, gap=0)
+        whole.addWidget(self.stack, 1)
+        whole.addWidget(Rule())
+        foot = row(gap=8, margins=(16, 8, 16, 8))
+        self._hosts_icon = Icon("shield", "mut", 14)
+        foot.addWidget(self._hosts_icon, 0, Qt.AlignmentFlag.AlignTop)
+        foot.addWidget(self.hosts, 1)
+        whole.addLayout(foot)
         theme.notifier().changed.connect(self._theme_changed)
 
     def show_state(self, state: RunState) -> int:
         """List the run's sources; returns how many there are."""
         sources = collect(state)
+        told = hosts(state)
+        self.hosts.setText(told)
+        self.hosts.setAccessibleName(told)
+        self._hosts_icon.set_icon("globe" if state.hosts else "shield", "orange" if state.hosts else "mut")
         chosen = self.list.currentIndex().row()
         if sources != self._model.sources:
             at = self.list.verticalScrollBar().value()

@@ -188,6 +188,8 @@ def activity(state: RunState, step: StepState, now: float) -> str:
     waited = f"  ·  {words.whole_seconds(silent)}" if silent >= SILENCE_S else ""
     if state.paused:
         return "It goes on when you press Resume"
+    if state.asking is not None:
+        return "Waiting for your answer"
     if step.phase == "reading":
         if not step.read_total:
             return f"Waiting for the model{waited}"

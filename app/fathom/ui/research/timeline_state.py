@@ -15,8 +15,11 @@ from fathom.core.events import (
     AnswerStarted,
     CallDelta,
     CallStarted,
+    HostContacted,
     Notice,
     ObservationReady,
+    PermissionAnswered,
+    PermissionAsked,
     PromptProgress,
     RunFailed,
     RunFinished,
@@ -118,6 +121,8 @@ class RunState:
     failure: RunFailed | None = None
     ended_at: int = 0
     notices: list[Notice] = field(default_factory=list)
+    hosts: list[HostContacted] = field(default_factory=list)
+    asking: PermissionAsked | None = None
     answering: bool = False
     paused: bool = field(default=False, compare=False)
     heard: float = field(default=0.0, compare=False)
@@ -193,6 +198,13 @@ class RunState:
                 if event not in self.notices:
                     self.notices.append(event)
                     self.reshaped = True
+            case PermissionAsked():
+                self.asking = event
+                self.reshaped = True
+            case PermissionAnswered():
+                self._answered(event)
+            case HostContacted():
+                self.hosts.append(event)
             case RunPaused():
                 self._pause(True)
             case RunResumed():
@@ -264,6 +276,13 @@ class RunState:
         step.revision += 1
         self.changed.add(finished.index)
 
+    def _answered(self, event: PermissionAnswered) -> None:
+        asked, self.asking = self.asking, None
+        if asked is None or asked.id != event.id:
+            return
+        self.notices.append(Notice(text=words.answered(asked, event), step=event.step))
+        self.reshaped = True
+
     def _begin_answer(self) -> None:
         last = max(self.steps, default=0)
         if last and self.steps[last].observations and last not in self.in_view:
@@ -291,7 +310,7 @@ class RunState:
         elif ending == "interrupted" and number in self.steps:
             self.steps[number].phase = "cut_off"
             self._touch(self.steps[number])
-        self.ending, self.ended_at = ending, number
+        self.ending, self.ended_at, self.asking = ending, number, None
         self.answering, self.paused, self.reshaped = False, False, True
         self._answer_pieces.clear()
 

@@ -9,6 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from fathom.core.events import PermissionAnswered, PermissionAsked
+
 VERBS: Mapping[str, str] = {
     "google_search": "Searched",
     "scrape_and_extract_info": "Opened a page",
@@ -39,9 +41,25 @@ _COUNTED: Mapping[str, tuple[str, str]] = {
     "download_file_from_sandbox_to_local": ("1 file saved", "{} files saved"),
 }
 
+_BY: Mapping[str, str] = {
+    "person": "you said no",
+    "silence": "no answer came in time",
+    "headless": "there was nobody to ask",
+    "end": "the run ended first",
+}
+
 _TELLING = ("q", "query", "url", "command", "code_block", "code", "local_file_path", "sandbox_file_path", "path")
 _SPACE = re.compile(r"\s+")
 MAX_ARGUMENT = 300  # characters of an argument that a row can ever show
+
+
+def answered(asked: PermissionAsked, answer: PermissionAnswered) -> str:
+    """What came of a question to the person."""
+    did = f"open a page of {asked.host}" if asked.kind == "page" else f"search with {asked.host}"
+    if answer.answer == "refuse":
+        return f"The model was not allowed to {did}: {_BY[answer.by]}."
+    how = "once" if answer.answer == "once" else "for this session"
+    return f"You allowed the model to {did}, {how}."
 
 
 def verb(tool: str) -> str:

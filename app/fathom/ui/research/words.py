@@ -32,13 +32,18 @@ STATE_WORDS: dict[SessionState, str] = {
 }
 
 
+ASKS = -1  # in place of a step's number: the session waits for the person's answer
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """ "1 source", "5 sources"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def status(session: Session, step: int = 0) -> tuple[str, str, str]:
-    """Icon, token and words of a session's second line. ``step`` is the running one, 0 when it is not known."""
+    """Icon, token and words of a session's second line. ``step`` is the running one, 0 unknown, ASKS while it asks."""
+    if step == ASKS and session.state in ("running", "paused"):
+        return "hand", "orange", "Needs your answer"
     icon, token = STATE_ICONS[session.state]
     word = STATE_WORDS[session.state]
     more = ""
@@ -102,7 +107,7 @@ def places(scope: Scope, documents: int | None = None) -> str:
         parts.append("My documents off")
     elif documents != 0:
         parts.append("My documents" if documents is None else f"My documents ({documents:,})")
-    parts.append("Web on" if scope.web else "Web off")
+    parts.append(("Web on, asks first" if scope.ask else "Web on") if scope.web else "Web off")
     return "  ·  ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The Settings area: appearance, the model, the sandbox, where data lives.
+"""The Settings area: appearance, the model, searching the web, the sandbox, where data lives.
 
 Shows ``Settings`` and what the services say; a change counts at once.
 """
@@ -16,6 +16,7 @@ from fathom.core.settings import Settings, data_dir
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.research import words
+from fathom.ui.settings.search import SearchCard
 from fathom.ui.widgets.buttons import Button, Choice
 from fathom.ui.widgets.cards import Card, IconLine, column, row
 from fathom.ui.widgets.labels import Label
@@ -58,6 +59,8 @@ class SettingsArea(QScrollArea):
         page.addWidget(Label("Settings", "hero", theme.BOLD))
         page.addWidget(self._appearance())
         page.addWidget(self._model())
+        self.search = SearchCard(tasks)
+        page.addWidget(self.search)
         page.addWidget(self._sandbox())
         page.addWidget(self._data())
         page.addStretch(1)
@@ -68,6 +71,7 @@ class SettingsArea(QScrollArea):
         self._services = services
         self._settings = services.settings
         self._engine_changed(services.engine.status)
+        self.search.attach(services.search)
         self._tasks.start(self._test_sandbox())
 
     # --- cards ----------------------------------------------------------------------------------------------------

@@ -38,10 +38,16 @@ def decode(data: bytes, header_charset: str = "") -> str:
     return data.decode("utf-8", "replace")
 
 
-def tidy(text: str) -> str:
-    """The text with Unix line ends, without control characters, and with at most one empty line in a row."""
+def clean(text: str) -> str:
+    """The text with Unix line ends, without control characters and halves of surrogate pairs."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n\n")
     text = _CONTROLS.sub("", text.replace("\x0c", "\n\n"))
+    return text.encode("utf-8", "replace").decode()
+
+
+def tidy(text: str) -> str:
+    """The text as ``clean`` gives it, with at most one empty line in a row and no white space around."""
+    text = clean(text)
     return re.sub(r"[ \t\u00a0]*\n(?:[ \t\u00a0]*\n)+", "\n\n", text).strip()
 
 

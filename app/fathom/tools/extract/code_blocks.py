@@ -1,0 +1,96 @@
+"""Code in HTML: the text of a block with its own white space, and the language that its classes name.
+
+Line numbers and copy buttons are no code. Knows nothing of the rest of a page.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lxml.etree import iterwalk
+from lxml.html import HtmlElement
+
+CODE = frozenset({"pre", "xmp", "listing"})
+"""Elements whose white space counts."""
+
+_GUTTER = re.compile(
+    r"(?:^|\s)(?:linenos?|linenodiv|gutter|rouge-gutter|line-?numbers?(?:-rows)?|lineno|blob-num|hljs-ln-numbers?|ln-num"
+    r"|code-?copy|copy-?(?:btn|button|code)|crayon-nums)(?:\s|$)",
+    re.I,
+)
+_LINE = re.compile(r"(?:^|\s)(?:line|code-?line|token-line|view-line|hljs-ln-line|react-code-line)(?:\s|$)")
+_LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush:?|sourceCode)[-\s:]+([\w+#.-]{1,20})")
+_NO_LANGUAGE = frozenset({"default", "none", "notranslate", "text", "plaintext", "plain", "code", "block", "wrapper"})
+_LINES_AS_ROWS = re.compile(r"(?:^|\s)(?:blob-code|hljs-ln-code|js-file-line|react-code-cell)(?:-\w+)?(?:\s|$)")
+_BLOCKS = frozenset({"div", "p", "li", "tr", "br", "ol", "ul", "table"})
+_DROPPED = frozenset({"button", "script", "style", "svg", "template"})
+_BACKTICKS = re.compile(r"`{3,}")
+
+
+def code_text(element: HtmlElement) -> str:
+    """The code to the letter, without line numbers and without the empty lines around it."""
+    parts: list[str] = []
+    lines_without_ends = sum(map(_is_line, element.iter("span", "code", "div"))) > 1 and "\n" not in _plain(element)
+    walk = iterwalk(element, events=("start", "end", "comment", "pi"))
+    for event, node in walk:
+        tag = node.tag if isinstance(node.tag, str) else ""
+        if event == "start":
+            if node is not element and (tag in _DROPPED or _GUTTER.search(node.get("class") or "")):
+                walk.skip_subtree()
+                continue
+            if tag == "br" or (tag in _BLOCKS and node is not element and parts and not "".join(parts[-2:]).endswith("\n")):
+                parts.append("\n")
+            parts.append(node.text or "")
+            continue
+        if event == "end" and node is not element:
+            block = tag in _BLOCKS and tag not in ("br", "table") and not (node.tail or "").startswith("\n")
+            ends = block or (lines_without_ends and _is_line(node))
+            if ends and parts and not parts[-1].endswith("\n"):
+                parts.append("\n")
+        if node is not element:
+            parts.append(node.tail or "")
+    text = "".join(parts).replace("\r\n", "\n").replace("\r", "\n")
+    return re.sub(r"\A(?:[ \t]*\n)+|\s+\Z", "", text)
+
+
+def fenced(code: str, language: str = "") -> str:
+    """A fenced block; the fence is longer than any in the code."""
+    fence = "`" * max([3, *(len(run) + 1 for run in _BACKTICKS.findall(code))])
+    return f"{fence}{language}\n{code}\n{fence}"
+
+
+def language(element: HtmlElement) -> str:
+    """The language that the block, its only child or its wrapper names, "" when none does."""
+    places = [element, *element[:1]]
+    parent = element.getparent()
+    for _ in range(2):
+        if parent is not None and parent.tag in ("div", "figure", "span") and len(parent) <= 3:
+            places.append(parent)
+            parent = parent.getparent()
+    for place in places:
+        for name in _LANGUAGE.findall(place.get("class") or ""):
+            if name.lower() not in _NO_LANGUAGE and not name.startswith(("-", ".")):
+                return str(name).lower()
+    return ""
+
+
+def is_gutter(element: HtmlElement) -> bool:
+    """Whether the element holds line numbers or a copy button."""
+    return bool(_GUTTER.search(element.get("class") or ""))
+
+
+def lines_of_table(table: HtmlElement) -> str:
+    """The code of a table that holds one line of code a row, "" when it is no such table."""
+    cells = [cell for cell in table.iter("td") if _LINES_AS_ROWS.search(cell.get("class") or "")]
+    rows = len(table.findall(".//tr"))
+    if not cells or len(cells) * 2 < rows:
+        return ""
+    return "\n".join(code_text(cell) for cell in cells).strip("\n")
+
+
+def _is_line(element: HtmlElement) -> bool:
+    return bool(_LINE.search(element.get("class") or ""))
+
+
+def _plain(element: HtmlElement) -> str:
+    return str(element.text_content()).strip("\n")

@@ -50,7 +50,7 @@ def test_passages_of_a_long_document_have_its_offsets(toolbox_of, library):
 
 def test_what_is_not_in_the_page_is_said_to_be_not_found(toolbox_of):
     observation = run(toolbox_of, "library://films/long", "box office gross", observation_chars=1200)
-    assert 'Not found: the words of "box office gross" are not in this page. It begins:' in observation.text
+    assert 'Not found in this page: "box office gross". It begins:' in observation.text
     assert not observation.is_error
 
 

@@ -57,6 +57,9 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     max_time_s: float = 0.0  # 0: no limit
     scope: Scope = Scope()
     downloads_dir: str = ""  # "": <data folder>/downloads
+    page_cache_days: float = 7.0  # how long a saved copy stands for a web page; 0: every page is fetched again
+    page_cache_mb: int = 200  # room for saved copies; 0: none are kept
+    extra_ports: tuple[int, ...] = ()  # ports that pages may be read from besides 80 and 443
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:

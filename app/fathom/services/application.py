@@ -13,8 +13,10 @@ from fathom.services.library_service import LibraryService
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
+from fathom.store.pages import PageStore
 from fathom.store.sessions import SessionStore
 from fathom.tools import open_toolbox
+from fathom.tools.addresses import FetchPolicy
 from fathom.tools.sandbox import SandboxState, self_test
 from fathom.tools.toolbox import SessionToolbox
 from fathom.workers.parser import ParserClient
@@ -30,6 +32,7 @@ class Services:
     sessions: SessionRunner
     engine: EngineService
     library: LibraryService
+    pages: PageStore | None = None
 
     async def sandbox_state(self) -> SandboxState:
         """The sandbox's self-test, run now."""
@@ -40,12 +43,31 @@ class Services:
         await self.sessions.close()
         await self.engine.close()
         await self.library.close()
+        if self.pages is not None:
+            self.pages.database.close()
         self.store.close()
 
 
 def downloads_dir(settings: Settings, home: Path) -> Path:
     """Where files from the sandbox are put."""
     return Path(settings.downloads_dir) if settings.downloads_dir else home / "downloads"
+
+
+def fetch_policy(settings: Settings) -> FetchPolicy:
+    """The limits of a fetch, with the ports that the person allowed."""
+    usual = FetchPolicy()
+    return usual._replace(ports=usual.ports | set(settings.extra_ports))
+
+
+def open_page_store(settings: Settings, home: Path) -> PageStore | None:
+    """The saved copies of pages, None when the person wants none. Raises DatabaseError."""
+    if settings.page_cache_mb <= 0:
+        return None
+    return PageStore(
+        open_database(home / "pages.db"),
+        max_age_s=settings.page_cache_days * 86400,
+        max_bytes=settings.page_cache_mb * 2**20,
+    )
 
 
 async def open_services(settings: Settings | None = None, *, wait_for_engine: bool = True) -> Services:
@@ -64,6 +86,7 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     for recording in sorted(resource_path("samples").glob("*.json")):
         store.import_recording(recording.read_bytes())
     engine = EngineService(settings)
+    pages = open_page_store(settings, home)
 
     async def toolbox_for(session: Session, profile: Profile) -> SessionToolbox:
         return await open_toolbox(
@@ -77,8 +100,10 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
             results=profile.results,
             only=profile.tools,
             history=sessions.trajectory(session.id).steps,
+            fetch_policy=fetch_policy(settings),
+            pages=pages,
         )
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise
     sessions = SessionRunner(store, source, toolbox_for, settings)
-    return Services(settings, home, store, sessions, engine, library)
+    return Services(settings, home, store, sessions, engine, library, pages)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fathom.core.protocols import LibraryIndex, Parser
+    from fathom.core.protocols import LibraryIndex, PageCache, Parser
     from fathom.core.types import Step, Task
     from fathom.tools.addresses import FetchPolicy
     from fathom.tools.toolbox import SessionToolbox
@@ -42,6 +42,7 @@ async def open_toolbox(
     history: Sequence[Step] = (),
     provider_options: dict[str, Any] | None = None,
     fetch_policy: FetchPolicy | None = None,
+    pages: PageCache | None = None,
 ) -> SessionToolbox:
     """The tools of one run; close it with ``await toolbox.close()``.
 
@@ -50,7 +51,8 @@ async def open_toolbox(
     else 6,000); give it from the profile's observation cap, so that passages are chosen and not cut off. ``results`` is
     how many hits a search gives. ``only`` narrows the tools to these names (all when empty). ``history``: the steps of
     an interrupted run that goes on; what they showed may be opened. The web is off unless ``task.scope.web``.
-    ``provider_options`` go to the search provider, ``fetch_policy`` bounds the reading of pages.
+    ``provider_options`` go to the search provider, ``fetch_policy`` bounds the reading of pages, and
+    ``pages`` keeps copies of them (without it every page is fetched).
 
     Takes up to a second the first time in a process: it tries out the sandbox.
     """
@@ -69,5 +71,6 @@ async def open_toolbox(
         history=history,
         provider_options=provider_options,
         fetch_policy=fetch_policy,
+        pages=pages,
     )
     return SessionToolbox(context, only=only)

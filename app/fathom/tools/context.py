@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from fathom.core.protocols import LibraryIndex, Parser, ToolResult
+from fathom.core.protocols import LibraryIndex, PageCache, Parser, ToolResult
 from fathom.core.types import Observation, Scope, Step, Task
 from fathom.tools.addresses import FetchPolicy
+from fathom.tools.pages import PageReader
 from fathom.tools.sandbox.holder import SandboxHolder
 from fathom.tools.seen import SeenAddresses, addresses_in
 
@@ -39,6 +40,7 @@ class ToolContext:
         results: int = 5,
         fetch_policy: FetchPolicy | None = None,
         provider_options: dict[str, Any] | None = None,
+        pages: PageCache | None = None,
     ) -> None:
         self.scope = scope
         self.question = question
@@ -52,6 +54,7 @@ class ToolContext:
         self.results = results
         self.fetch_policy = fetch_policy or FetchPolicy()
         self.provider_options = provider_options or {}
+        self.pages = PageReader(parser, self.fetch_policy, pages)
         self.seen = SeenAddresses()
 
     @classmethod
@@ -69,6 +72,7 @@ class ToolContext:
         history: Sequence[Step] = (),
         provider_options: dict[str, Any] | None = None,
         fetch_policy: FetchPolicy | None = None,
+        pages: PageCache | None = None,
     ) -> ToolContext:
         """Try out the sandbox, and note the addresses that the question and the steps so far have shown."""
         context = cls(
@@ -84,6 +88,7 @@ class ToolContext:
             results=results,
             fetch_policy=fetch_policy,
             provider_options=provider_options,
+            pages=pages,
         )
         context.seen.show((address, "") for address in addresses_in(task.question))
         for step in history:

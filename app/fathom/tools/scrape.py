@@ -17,13 +17,12 @@ from fathom.core.types import Passage
 from fathom.tools.context import SessionTool
 from fathom.tools.extract.passages import Span
 from fathom.tools.extract.select import select
-from fathom.tools.fetch import fetch
 from fathom.tools.seen import addresses_in
 
 _SHOWN_ADDRESSES = 12
 _MAX_PASSAGE = 1500
 _SHORTEST = 500
-_MAX_TEXT = 1_000_000
+_MAX_TEXT = 409_600
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -64,8 +63,10 @@ class ScrapeAndExtractInfo(SessionTool):
 
     def _addresses(self) -> list[str]:
         recent = self.context.seen.recent(4 * _SHOWN_ADDRESSES)
-        web = self.context.scope.web
-        return [address for address in recent if web or address.startswith("library:")][:_SHOWN_ADDRESSES]
+        if not self.context.scope.web:
+            saved = self.context.pages.saved([address for address in recent if not address.startswith("library:")])
+            recent = [address for address in recent if address.startswith("library:") or address in saved]
+        return recent[:_SHOWN_ADDRESSES]
 
     def _choices(self) -> str:
         known = self._addresses()
@@ -77,24 +78,22 @@ class ScrapeAndExtractInfo(SessionTool):
             if document is None:
                 raise ToolError(f"{address} is not in the library. {self._choices()}")
             return document, ""
-        if not self.context.scope.web:
-            raise ToolError(f"{address} is a web page, and the web is switched off. {self._choices()}")
-        page = await fetch(address, self.context.fetch_policy)
-        document = await self.context.parser.parse(page.data, page.kind, page.url, page.charset)
-        note = f"The address led to {page.url}." if page.url != address else ""
-        return msgspec.structs.replace(document, uri=address), note
+        try:
+            return await self.context.pages.read(address, offline=not self.context.scope.web)
+        except ToolError as error:
+            raise ToolError(f"{error} {self._choices()}") from None
 
     def _result(self, address: str, document: Document, wanted: str, note: str) -> ToolResult:
         text = document.text[:_MAX_TEXT]
         title = document.title or self.context.seen.title(address) or address
         head = [f"Page: {title}", f"URL: {address}", *([note] if note else [])]
         room = max(self.context.observation_chars - sum(map(len, head)) - len(wanted) - 100, _SHORTEST)
-        picked = select(text, wanted, room, title=title, also=self.context.question)
+        picked = select(text, wanted, room, title=title, also=self.context.question, pages=document.pages)
         if not picked.text:
             raise ToolError(f"{title} ({address}) has no text.")
         if not picked.found:
             what = "This is all of it:" if picked.whole else "It begins:"
-            head.append(f'Not found: the words of "{wanted}" are not in this page. {what}')
+            head.append(f'Not found in this page: "{wanted}". {what}')
         elif not picked.whole:
             head.append(f'The parts about "{wanted}":')
         if len(document.text) > _MAX_TEXT:

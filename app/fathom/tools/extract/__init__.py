@@ -9,6 +9,13 @@ from __future__ import annotations
 EXTRACTORS: dict[str, str] = {
     "html": "fathom.tools.extract.html:extract_html",
     "pdf": "fathom.tools.extract.pdf:extract_pdf",
+    "docx": "fathom.tools.extract.docx:extract_docx",
+    "xlsx": "fathom.tools.extract.xlsx:extract_xlsx",
+    "pptx": "fathom.tools.extract.pptx:extract_pptx",
+    "hwpx": "fathom.tools.extract.hwpx:extract_hwpx",
+    "csv": "fathom.tools.extract.data:extract_csv",
+    "json": "fathom.tools.extract.data:extract_json",
+    "feed": "fathom.tools.extract.feed:extract_feed",
     "text": "fathom.tools.extract.text:extract_text",
 }
 """Kind -> "module:attr"."""

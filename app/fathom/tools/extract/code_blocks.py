@@ -19,7 +19,9 @@ _GUTTER = re.compile(
     re.I,
 )
 _LINE = re.compile(r"(?:^|\s)(?:line|code-?line|token-line|view-line|hljs-ln-line|react-code-line)(?:\s|$)")
-_LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush:?|sourceCode)[-\s:]+([\w+#.-]{1,20})")
+_LANGUAGE = re.compile(
+    r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush:?|sourceCode)[-\s:]+([\w+#.-]{1,20})"
+)
 _NO_LANGUAGE = frozenset({"default", "none", "notranslate", "text", "plaintext", "plain", "code", "block", "wrapper"})
 _LINES_AS_ROWS = re.compile(r"(?:^|\s)(?:blob-code|hljs-ln-code|js-file-line|react-code-cell)(?:-\w+)?(?:\s|$)")
 _BLOCKS = frozenset({"div", "p", "li", "tr", "br", "ol", "ul", "table"})
@@ -38,7 +40,9 @@ def code_text(element: HtmlElement) -> str:
             if node is not element and (tag in _DROPPED or _GUTTER.search(node.get("class") or "")):
                 walk.skip_subtree()
                 continue
-            if tag == "br" or (tag in _BLOCKS and node is not element and parts and not "".join(parts[-2:]).endswith("\n")):
+            if tag == "br" or (
+                tag in _BLOCKS and node is not element and parts and not "".join(parts[-2:]).endswith("\n")
+            ):
                 parts.append("\n")
             parts.append(node.text or "")
             continue

@@ -35,7 +35,9 @@ _BLOCKS = frozenset(
 )  # fmt: skip
 _LISTS = frozenset({"ul", "ol", "menu"})
 _BOXES = frozenset({"div", "section", "ul", "ol", "aside", "footer", "header", "p", "dl", "form", "details"})
-_ANCHOR = re.compile(r"(?:^|\s)(?:headerlink|header-anchor|hash-link|anchorjs-link|mw-editsection|anchor|viewcode-link)")
+_ANCHOR = re.compile(
+    r"(?:^|\s)(?:headerlink|header-anchor|hash-link|anchorjs-link|mw-editsection|anchor|viewcode-link)"
+)
 _ANCHOR_TEXT = frozenset({"", "¶", "#", "§", "🔗", "[source]", "[edit]", "link", "permalink"})
 _FURNITURE = re.compile(
     r"(?:^|[\s_-])(?:comments?|disqus|share|sharing|social|breadcrumbs?|cookies?|newsletter|subscribe|pagination|pager"

@@ -45,7 +45,7 @@ _DATE = (
 
 
 def extract_html(data: bytes, url: str = "", charset: str = "") -> Document:
-    """The article of a page, without its title when that only stands above it. Raises ToolError when there is no text."""
+    """The article of a page, without a title that only stands above it. Raises ToolError when there is no text."""
     page = _DECLARATION.sub("", decode(data, charset)).replace("\0", "")
     utf8 = page.encode("utf-8", "replace")
     try:

@@ -54,7 +54,7 @@ def own_cells(row: HtmlElement) -> list[HtmlElement]:
 
 
 def gfm(table: HtmlElement) -> str:
-    """The table as Markdown, "" when every cell is empty. A cell that spans rows is repeated in each when it is short."""
+    """The table as Markdown, "" when every cell is empty. A short cell that spans rows is repeated in each."""
     rows = list(_grid(table))
     columns = max((len(row) for row in rows), default=0)
     if not any(any(row) for row in rows):

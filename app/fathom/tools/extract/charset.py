@@ -81,7 +81,7 @@ def _damaged(data: bytes, name: str) -> str | None:
     except (LookupError, ValueError):
         return None
     foreign = sum(1 for character in text if character > "\x7f")
-    return text if text.count("\ufffd") <= max(_DAMAGE * foreign, 1) and foreign > 4 else None
+    return text if text.count("\ufffd") <= max(_DAMAGE * foreign, 1) and foreign > 2 else None
 
 
 def _web_name(name: str) -> str:

@@ -20,7 +20,7 @@ _GUTTER = re.compile(
 )
 _LINE = re.compile(r"(?:^|\s)(?:line|code-?line|token-line|view-line|hljs-ln-line|react-code-line)(?:\s|$)")
 _LANGUAGE = re.compile(
-    r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush:?|sourceCode)[-\s:]+([\w+#.-]{1,20})"
+    r"(?:^|\s)(?:(?:language|lang|highlight-source|highlight)-|brush:\s*|sourceCode\s+)([\w+#.-]{1,20})(?=[\s;]|$)"
 )
 _NO_LANGUAGE = frozenset({"default", "none", "notranslate", "text", "plaintext", "plain", "code", "block", "wrapper"})
 _LINES_AS_ROWS = re.compile(r"(?:^|\s)(?:blob-code|hljs-ln-code|js-file-line|react-code-cell)(?:-\w+)?(?:\s|$)")
@@ -31,28 +31,25 @@ _BACKTICKS = re.compile(r"`{3,}")
 
 def code_text(element: HtmlElement) -> str:
     """The code to the letter, without line numbers and without the empty lines around it."""
-    parts: list[str] = []
+    parts: list[str] = []  # none of them empty
     lines_without_ends = sum(map(_is_line, element.iter("span", "code", "div"))) > 1 and "\n" not in _plain(element)
     walk = iterwalk(element, events=("start", "end", "comment", "pi"))
     for event, node in walk:
         tag = node.tag if isinstance(node.tag, str) else ""
+        inside = node is not element
+        begun = bool(parts) and not parts[-1].endswith("\n")
         if event == "start":
-            if node is not element and (tag in _DROPPED or _GUTTER.search(node.get("class") or "")):
+            if inside and (tag in _DROPPED or is_gutter(node)):
                 walk.skip_subtree()
                 continue
-            if tag == "br" or (
-                tag in _BLOCKS and node is not element and parts and not "".join(parts[-2:]).endswith("\n")
-            ):
+            if tag == "br" or (tag in _BLOCKS and inside and begun):
                 parts.append("\n")
-            parts.append(node.text or "")
-            continue
-        if event == "end" and node is not element:
+            parts += filter(None, (node.text,))
+        elif inside:
             block = tag in _BLOCKS and tag not in ("br", "table") and not (node.tail or "").startswith("\n")
-            ends = block or (lines_without_ends and _is_line(node))
-            if ends and parts and not parts[-1].endswith("\n"):
+            if event == "end" and begun and (block or (lines_without_ends and _is_line(node))):
                 parts.append("\n")
-        if node is not element:
-            parts.append(node.tail or "")
+            parts += filter(None, (node.tail,))
     text = "".join(parts).replace("\r\n", "\n").replace("\r", "\n")
     return re.sub(r"\A(?:[ \t]*\n)+|\s+\Z", "", text)
 

@@ -15,7 +15,7 @@ from fathom.tools.extract.charset import clean
 
 _MAX_ROWS = 50_000  # in all sheets
 _MAX_SEEN_ROWS = 200_000  # of a sheet that holds mostly empty ones
-_MAX_COLUMNS = 200
+_MAX_COLUMNS = 1000
 _MAX_CHARS = 4_000_000
 
 
@@ -39,15 +39,16 @@ def extract_xlsx(data: bytes, url: str = "", charset: str = "") -> Document:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first row as its head; "" when there are no rows."""
-    width = max(map(len, rows), default=0)
-    lines = [_line(row, width) for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]]) if lines else ""
+    """A Markdown table, the first row as its head; "" when there are no rows. Only the head has all the columns."""
+    if not rows:
+        return ""
+    width = max(map(len, rows))
+    head = [*rows[0], *[""] * (width - len(rows[0]))]
+    return "\n".join([_line(head), "|" + " --- |" * width, *map(_line, rows[1:])])
 
 
-def _line(row: Sequence[str], width: int) -> str:
-    cells = [" ".join(cell.split()).replace("|", "\\|") for cell in row]
-    return "| " + " | ".join(cells + [""] * (width - len(cells))) + " |"
+def _line(row: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |"
 
 
 def _sheets(book: openpyxl.Workbook) -> str:
@@ -71,11 +72,11 @@ def _sheets(book: openpyxl.Workbook) -> str:
 
 
 def _rows(sheet: object) -> Iterator[list[str]]:
-    rows = sheet.iter_rows(values_only=True, max_col=_MAX_COLUMNS)  # type: ignore[attr-defined]
+    rows = sheet.iter_rows(values_only=True)  # type: ignore[attr-defined]
     for number, row in enumerate(rows):
         if number >= _MAX_SEEN_ROWS:
             return
-        cells = [_shown(value) for value in row]
+        cells = [_shown(value) for value in row[:_MAX_COLUMNS]]
         while cells and not cells[-1]:
             cells.pop()
         if cells:

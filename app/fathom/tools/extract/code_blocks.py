@@ -32,24 +32,25 @@ _BACKTICKS = re.compile(r"`{3,}")
 def code_text(element: HtmlElement) -> str:
     """The code to the letter, without line numbers and without the empty lines around it."""
     parts: list[str] = []  # none of them empty
+    due = False  # a line ended with its element, and so its end is not in the text
     lines_without_ends = sum(map(_is_line, element.iter("span", "code", "div"))) > 1 and "\n" not in _plain(element)
     walk = iterwalk(element, events=("start", "end", "comment", "pi"))
     for event, node in walk:
         tag = node.tag if isinstance(node.tag, str) else ""
         inside = node is not element
-        begun = bool(parts) and not parts[-1].endswith("\n")
-        if event == "start":
-            if inside and (tag in _DROPPED or is_gutter(node)):
-                walk.skip_subtree()
-                continue
-            if tag == "br" or (tag in _BLOCKS and inside and begun):
+        if event == "start" and inside and (tag in _DROPPED or is_gutter(node)):
+            walk.skip_subtree()
+            continue
+        if tag == "br" and event == "start":
+            parts.append("\n")
+        elif inside and event != "comment" and (tag in _BLOCKS or (lines_without_ends and _is_line(node))):
+            due = due or (bool(parts) and not parts[-1].endswith("\n"))
+        text = node.text if event == "start" else node.tail if inside else ""
+        if text:
+            if due and not text.startswith("\n"):
                 parts.append("\n")
-            parts += filter(None, (node.text,))
-        elif inside:
-            block = tag in _BLOCKS and tag not in ("br", "table") and not (node.tail or "").startswith("\n")
-            if event == "end" and begun and (block or (lines_without_ends and _is_line(node))):
-                parts.append("\n")
-            parts += filter(None, (node.tail,))
+            due = False
+            parts.append(text)
     text = "".join(parts).replace("\r\n", "\n").replace("\r", "\n")
     return re.sub(r"\A(?:[ \t]*\n)+|\s+\Z", "", text)
 

@@ -1,5 +1,6 @@
 """Pages in the style of Sphinx, MkDocs, Javadoc and GitHub: no block of code and no row of a table is lost."""
 
+# ruff: noqa: E501 - the pages keep the line breaks of their tools
 from __future__ import annotations
 
 import re

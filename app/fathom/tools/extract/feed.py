@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import lxml.etree
 import lxml.html
-from lxml.etree import QName, _Element
+from lxml.etree import _Element
 
 from fathom.core.errors import ToolError
 from fathom.core.protocols import Document
@@ -98,4 +98,4 @@ def _plain(element: _Element | None) -> str:
 
 
 def _name(element: _Element) -> str:
-    return QName(element).localname.lower() if isinstance(element.tag, str) else ""
+    return office.local_name(element).lower()

@@ -9,7 +9,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 
-from lxml.etree import QName, _Element
+from lxml.etree import _Element
 
 from fathom.core.errors import ToolError
 from fathom.core.protocols import Document
@@ -46,7 +46,7 @@ def _pieces(root: _Element) -> Iterator[str]:
     waiting = [child for child in reversed(root) if isinstance(child.tag, str)]
     while waiting:
         element = waiting.pop()
-        name = QName(element).localname
+        name = office.local_name(element)
         if name == "tbl":
             yield table([[_cell(cell) for cell in _within(row, "tc")] for row in _within(element, "tr")])
         elif name == "p":
@@ -59,38 +59,32 @@ def _pieces(root: _Element) -> Iterator[str]:
 def _words(paragraph: _Element) -> Iterator[str]:
     """The text of a paragraph itself, not that of tables, boxes and notes in it."""
     for run in paragraph:
-        if not isinstance(run.tag, str) or QName(run).localname != "run":
+        if office.local_name(run) != "run":
             continue
         for part in run:
-            if isinstance(part.tag, str) and QName(part).localname == "t":
+            if office.local_name(part) == "t":
                 yield _text(part)
 
 
 def _text(element: _Element) -> str:
     parts = [element.text or ""]
     for child in element.iterdescendants():
-        name = QName(child).localname if isinstance(child.tag, str) else ""
+        name = office.local_name(child)
         parts.append(_BREAKS.get(name, "") + ((child.text or "") if name not in _DROPPED and name else ""))
         parts.append(child.tail or "")
     return "".join(parts)
 
 
 def _hanging(paragraph: _Element) -> list[_Element]:
-    return [
-        part
-        for run in paragraph
-        if isinstance(run.tag, str)
-        for part in run
-        if isinstance(part.tag, str) and QName(part).localname != "t"
-    ]
+    return [part for run in paragraph if isinstance(run.tag, str) for part in run if office.local_name(part) != "t"]
 
 
 def _cell(cell: _Element) -> str:
-    return " ".join(_text(part) for part in cell.iter() if isinstance(part.tag, str) and QName(part).localname == "t")
+    return " ".join(_text(part) for part in cell.iter() if office.local_name(part) == "t")
 
 
 def _within(element: _Element, name: str) -> list[_Element]:
-    return [child for child in element if isinstance(child.tag, str) and QName(child).localname == name]
+    return [child for child in element if office.local_name(child) == name]
 
 
 def _properties(archive: zipfile.ZipFile) -> office.Properties:
@@ -100,7 +94,7 @@ def _properties(archive: zipfile.ZipFile) -> office.Properties:
         return office.Properties()
     found = {"title": "", "creator": "", "CreatedDate": ""}
     for element in root.iter():
-        name = QName(element).localname if isinstance(element.tag, str) else ""
+        name = office.local_name(element)
         key = name if name == "title" else (element.get("name") or "") if name == "meta" else ""
         if key in found and not found[key]:
             found[key] = (element.text or "").strip()

@@ -72,6 +72,11 @@ def xml(data: bytes, kind: str) -> lxml.etree._Element:
     return root
 
 
+def local_name(element: lxml.etree._Element) -> str:
+    """The element's name without its name space, "" for a comment. Broken XML may use prefixes that it never binds."""
+    return str(element.tag).rpartition("}")[2].rpartition(":")[2] if isinstance(element.tag, str) else ""
+
+
 def properties(archive: zipfile.ZipFile) -> Properties:
     """Title, author and date of an Office document; what cannot be read is left empty."""
     try:

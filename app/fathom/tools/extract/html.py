@@ -29,6 +29,10 @@ _WORD = re.compile(rf"[{_CJK}]|[^\W_]+")
 _ONE_CJK = re.compile(rf"[{_CJK}]")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _MARK = re.compile(r"^(?:> )*\s*(?:#{1,6} |- |\d+\. |: )?")
+_CAPTION = re.compile(
+    r"(?:^|[\s_-])(?:wp-caption-text|captions?|figcaption|img-?caption|photo-?credits?|image-?credits?)(?:[\s_-]|$)", re.I
+)
+_LONG_CAPTION = 500
 _AUTHOR = (
     "//meta[@name='author']/@content",
     "//meta[@property='article:author']/@content",
@@ -67,7 +71,8 @@ def _pieces(root: HtmlElement, page: str, utf8: bytes, title: str) -> list[Piece
         if _size(pieces) >= _STUB:
             return pieces
     other = trafilatura.extract(utf8, include_comments=False, include_tables=True, fast=True) or ""
-    pieces = _voted(draw(chosen) if chosen is not None else [], other)
+    pieces = _voted(draw(_without_captions(chosen)) if chosen is not None else [], other)
+    pieces = _with_headings(pieces, other, root)
     if _size(pieces) < _TOO_LITTLE:
         pieces = max([Piece("text", line) for line in other.splitlines()], pieces, key=_size)
     pieces = _without_title(pieces, title, root)
@@ -106,6 +111,32 @@ def _voted(pieces: Sequence[Piece], other: str) -> list[Piece]:
         if agreed:
             kept.append(piece)
     return kept
+
+
+def _without_captions(chosen: HtmlElement) -> HtmlElement:
+    """Without what stands under pictures: it is no sentence of the article."""
+    for element in list(chosen.iter("figcaption", "p", "div", "span", "dd")):
+        caption = element.tag == "figcaption" or _CAPTION.search(element.get("class") or "")
+        if caption and element.getparent() is not None and len(element.text_content()) < _LONG_CAPTION:
+            element.drop_tree()
+    return chosen
+
+
+def _with_headings(pieces: list[Piece], other: str, root: HtmlElement) -> list[Piece]:
+    """With the headings that readability drops and trafilatura has between two lines that both have."""
+    levels = {_words(heading.text_content()): int(heading.tag[1]) for heading in root.iter("h2", "h3", "h4")}
+    places = {_words(_MARK.sub("", piece.text)): index for index, piece in enumerate(pieces)}
+    lines = [(line, _words(line)) for line in other.splitlines() if line.strip()]
+    missing: dict[int, Piece] = {}  # the index of the piece that it stands before
+    for (_, before), (line, words), (_, after) in zip(lines, lines[1:], lines[2:], strict=False):
+        at = places.get(after, 0)
+        if words in levels and words not in places and at and places.get(before) == at - 1:
+            missing[at] = Piece("heading", f"{'#' * levels[words]} {line.strip()}")
+    return [one for index, piece in enumerate(pieces) for one in (missing.get(index), piece) if one is not None]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.casefold()))
 
 
 def _trigrams(text: str) -> set[tuple[str, ...]]:

@@ -165,6 +165,12 @@ def test_decoding_never_raises(data, charset):
     assert isinstance(decode(b"<meta charset=" + charset.encode() + b">" + data), str)
 
 
+@pytest.mark.parametrize("charset", ["iso-8859-1", "windows-1251", "euc-kr", "utf-16", "x-none"])
+def test_utf8_is_utf8_whatever_the_tag_and_the_header_say(charset):
+    page = f"<meta charset={charset}>Träume über größere Schlösser"
+    assert decode(page.encode(), charset) == decode(page.encode()) == page
+
+
 def test_utf8_with_a_broken_byte_stays_utf8():
     assert decode("träumen über Schlösser".encode() + b"\xc3 x") == "träumen über Schlösser\ufffd x"
 

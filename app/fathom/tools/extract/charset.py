@@ -1,6 +1,7 @@
 """Bytes to text: byte order mark, then what the header said, then what the file says, then detection. Never raises.
 
-Knows nothing of HTML beyond where it names its charset.
+Header and file are not believed where the bytes are UTF-8: text of another charset is so by accident only, while pages
+that were saved or served anew keep the tag of what they once were. Knows nothing of HTML beyond where it names its charset.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _SAMPLE = 64 * 1024
 _NOT_CHARSETS = frozenset(
     {"utf-7", "unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined", "mbcs", "oem"}
 )
+_SURELY = 4
 _DAMAGE = 0.03  # a file with fewer characters broken than that is of the charset that it names, and damaged
 
 
@@ -34,6 +36,9 @@ def decode(data: bytes, header_charset: str = "") -> str:
     for bom, name in _BOMS:
         if data.startswith(bom):
             return data[len(bom) :].decode(name, "replace")
+    utf8 = _utf8(data)
+    if utf8 is not None:
+        return utf8
     likely = list(dict.fromkeys(_named(data, header_charset)))
     for name in likely:
         try:
@@ -61,6 +66,15 @@ def clean(text: str) -> str:
 def tidy(text: str) -> str:
     """The text as ``clean`` gives it, with at most one empty line in a row and no white space around."""
     return re.sub(r"[ \t\u00a0]*\n(?:[ \t\u00a0]*\n)+", "\n\n", clean(text)).strip()
+
+
+def _utf8(data: bytes) -> str | None:
+    """The text if it is UTF-8 beyond doubt: four bytes of more than one make an accident unlikely in any charset."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return text if len(data) - len(text) >= _SURELY else None
 
 
 def _named(data: bytes, header_charset: str) -> Iterator[str]:

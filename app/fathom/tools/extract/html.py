@@ -30,7 +30,8 @@ _ONE_CJK = re.compile(rf"[{_CJK}]")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _MARK = re.compile(r"^(?:> )*\s*(?:#{1,6} |- |\d+\. |: )?")
 _CAPTION = re.compile(
-    r"(?:^|[\s_-])(?:wp-caption-text|captions?|figcaption|img-?caption|photo-?credits?|image-?credits?)(?:[\s_-]|$)", re.I
+    r"(?:^|[\s_-])(?:wp-caption-text|captions?|figcaption|img-?caption|photo-?credits?|image-?credits?)(?:[\s_-]|$)",
+    re.I,
 )
 _LONG_CAPTION = 500
 _AUTHOR = (

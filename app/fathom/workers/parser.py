@@ -75,10 +75,7 @@ def _reply(line: bytes) -> ParseReply:
 
 def parse(request: ParseRequest) -> Document:
     """Extract in this process. Raises ToolError."""
-    try:
-        extract = registry.load(EXTRACTORS, request.kind, "kind of file")
-    except registry.UnknownNameError as error:
-        raise ToolError(f"it cannot be read: {error}") from None
+    extract = registry.load(EXTRACTORS, request.kind, "kind of file")
     document: Document = extract(request.data, request.url, request.charset)
     return document
 

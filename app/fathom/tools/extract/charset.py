@@ -1,7 +1,9 @@
 """Bytes to text: byte order mark, then what the header said, then what the file says, then detection. Never raises.
 
 Header and file are not believed where the bytes are UTF-8: text of another charset is so by accident only, while pages
-that were saved or served anew keep the tag of what they once were. Knows nothing of HTML beyond where it names its charset.
+that were saved or served anew keep the tag of what they once were.
+
+Knows nothing of HTML beyond where it names its charset.
 """
 
 from __future__ import annotations

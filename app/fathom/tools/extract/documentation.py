@@ -8,6 +8,7 @@ stand inside of it. Draws nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from lxml.html import HtmlElement
 
@@ -37,6 +38,7 @@ _SHARE = 0.2  # of rows or items, on a page that need not be documentation
 _FEW = 5
 _MIN_ITEM = 25
 _TOO_LITTLE = 250
+_MOST_SEARCHES = 300
 
 
 def main_node(root: HtmlElement, chosen: HtmlElement | None) -> HtmlElement | None:
@@ -45,7 +47,7 @@ def main_node(root: HtmlElement, chosen: HtmlElement | None) -> HtmlElement | No
     On a page with code any block of code or row of data that is missing counts, and so does a fifth of the list items;
     on others only a fifth of the rows. A page that a documentation tool made is always taken so.
     """
-    kept = _squeezed(chosen.text_content()) if chosen is not None else ""
+    kept = _Kept(chosen)
     by_tool = _made_by_a_tool(root)
     for path in (_MAIN, _NAMED, "//body"):
         nodes = [node for node in root.xpath(path) if len(node.text_content().strip()) >= _TOO_LITTLE]
@@ -69,20 +71,37 @@ def _best(nodes: list[HtmlElement]) -> HtmlElement:
     return best
 
 
-def _lost(node: HtmlElement, kept: str) -> bool:
+class _Kept:
+    """What readability chose, to be asked whether it holds a text."""
+
+    def __init__(self, chosen: HtmlElement | None) -> None:
+        self.text = _squeezed(chosen.text_content()) if chosen is not None else ""
+        self._parts = {_text(element) for element in chosen.iter("pre", "tr", "li")} if chosen is not None else set()
+        self._searches = _MOST_SEARCHES
+
+    def missing(self, texts: Iterable[str]) -> int:
+        """How many of the texts it lacks. After very many that are no part of their own, all such count as missing."""
+        count = 0
+        for text in texts:
+            if text in self._parts:
+                continue
+            self._searches -= 1
+            count += self._searches < 0 or text not in self.text
+        return count
+
+
+def _lost(node: HtmlElement, kept: _Kept) -> bool:
     code = [text for text in map(_text, _code(node)) if text]
-    lost_code = [text for text in code if text not in kept]
-    if lost_code:
+    if kept.missing(code):
         return True
     rows = [text for text in map(_text, _rows(node)) if text]
-    lost_rows = [text for text in rows if text not in kept]
-    if lost_rows and (code or len(lost_rows) > _SHARE * len(rows)):
-        return bool(code) or 3 * sum(map(len, rows)) > len(kept)
+    lost_rows = kept.missing(rows)
+    if lost_rows and (code or lost_rows > _SHARE * len(rows)):
+        return bool(code) or 3 * sum(map(len, rows)) > len(kept.text)
     if not code:
         return False
     items = [text for text in map(_text, _items(node)) if len(text) >= _MIN_ITEM]
-    lost_items = [text for text in items if text not in kept]
-    return len(items) >= _FEW and len(lost_items) > _SHARE * len(items)
+    return len(items) >= _FEW and kept.missing(items) > _SHARE * len(items)
 
 
 def _made_by_a_tool(root: HtmlElement) -> bool:

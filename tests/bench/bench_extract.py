@@ -1,7 +1,7 @@
 """How well and how fast the text of pages is found.
 
-``article_f1``: runs of four words on scrapinghub's article-extraction benchmark, when ``--data`` names its folder or one
-that holds ``article-extraction-benchmark``. Otherwise ``handmade_f1``, on the pages of ``tests/tools``, which say
+``article_f1``: runs of four words on scrapinghub's article-extraction benchmark, when ``--data`` names its folder or
+one that holds ``article-extraction-benchmark``. Otherwise ``handmade_f1``, on the pages of ``tests/tools``, which say
 little about the web. Beside it stand the two libraries that the extraction is made of.
 """
 

@@ -222,6 +222,17 @@ class Parser(Protocol):
         ...
 
 
+class Extractor(Protocol):
+    """A second, smaller model that reads a long page for the main one. Off unless the settings name a model for it."""
+
+    async def pick(self, text: str, request: str, title: str = "") -> str:
+        """What it copied from ``text`` for ``request``, a sentence a line; "" when it found nothing.
+
+        Nothing of it is to be believed before it is found in the text. Raises ToolError when it could not be asked.
+        """
+        ...
+
+
 class Sandbox(Protocol):
     """A place to run code without network, home or keys."""
 

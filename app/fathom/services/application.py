@@ -10,6 +10,7 @@ from fathom.core.types import Session
 from fathom.prompting.profiles import Profile
 from fathom.services.engine_service import EngineService
 from fathom.services.library_service import LibraryService
+from fathom.services.page_extractor import EngineExtractor
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
@@ -33,6 +34,7 @@ class Services:
     engine: EngineService
     library: LibraryService
     pages: PageStore | None = None
+    extractor: EngineExtractor | None = None
 
     async def sandbox_state(self) -> SandboxState:
         """The sandbox's self-test, run now."""
@@ -42,6 +44,8 @@ class Services:
         """End the run, the engine and the database, in this order."""
         await self.sessions.close()
         await self.engine.close()
+        if self.extractor is not None:
+            await self.extractor.close()
         await self.library.close()
         if self.pages is not None:
             self.pages.database.close()
@@ -87,6 +91,7 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
         store.import_recording(recording.read_bytes())
     engine = EngineService(settings)
     pages = open_page_store(settings, home)
+    extractor = EngineExtractor.of_model(Path(settings.extract_model)) if settings.extract_model else None
 
     async def toolbox_for(session: Session, profile: Profile) -> SessionToolbox:
         return await open_toolbox(
@@ -102,8 +107,9 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
             history=sessions.trajectory(session.id).steps,
             fetch_policy=fetch_policy(settings),
             pages=pages,
+            extractor=extractor,
         )
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise
     sessions = SessionRunner(store, source, toolbox_for, settings)
-    return Services(settings, home, store, sessions, engine, library, pages)
+    return Services(settings, home, store, sessions, engine, library, pages, extractor)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fathom.core.protocols import LibraryIndex, PageCache, Parser
+    from fathom.core.protocols import Extractor, LibraryIndex, PageCache, Parser
     from fathom.core.types import Step, Task
     from fathom.tools.addresses import FetchPolicy
     from fathom.tools.toolbox import SessionToolbox
@@ -43,6 +43,7 @@ async def open_toolbox(
     provider_options: dict[str, Any] | None = None,
     fetch_policy: FetchPolicy | None = None,
     pages: PageCache | None = None,
+    extractor: Extractor | None = None,
 ) -> SessionToolbox:
     """The tools of one run; close it with ``await toolbox.close()``.
 
@@ -52,7 +53,7 @@ async def open_toolbox(
     how many hits a search gives. ``only`` narrows the tools to these names (all when empty). ``history``: the steps of
     an interrupted run that goes on; what they showed may be opened. The web is off unless ``task.scope.web``.
     ``provider_options`` go to the search provider, ``fetch_policy`` bounds the reading of pages, and
-    ``pages`` keeps copies of them (without it every page is fetched).
+    ``pages`` keeps copies of them (without it every page is fetched); ``extractor`` reads long ones for the model.
 
     Takes up to a second the first time in a process: it tries out the sandbox.
     """
@@ -72,5 +73,6 @@ async def open_toolbox(
         provider_options=provider_options,
         fetch_policy=fetch_policy,
         pages=pages,
+        extractor=extractor,
     )
     return SessionToolbox(context, only=only)

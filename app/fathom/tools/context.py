@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from fathom.core.protocols import LibraryIndex, PageCache, Parser, ToolResult
+from fathom.core.protocols import Extractor, LibraryIndex, PageCache, Parser, ToolResult
 from fathom.core.types import Observation, Scope, Step, Task
 from fathom.tools.addresses import FetchPolicy
 from fathom.tools.pages import PageReader
@@ -41,6 +41,7 @@ class ToolContext:
         fetch_policy: FetchPolicy | None = None,
         provider_options: dict[str, Any] | None = None,
         pages: PageCache | None = None,
+        extractor: Extractor | None = None,
     ) -> None:
         self.scope = scope
         self.question = question
@@ -54,6 +55,7 @@ class ToolContext:
         self.results = results
         self.fetch_policy = fetch_policy or FetchPolicy()
         self.provider_options = provider_options or {}
+        self.extractor = extractor
         self.pages = PageReader(parser, self.fetch_policy, pages)
         self.seen = SeenAddresses()
 
@@ -73,6 +75,7 @@ class ToolContext:
         provider_options: dict[str, Any] | None = None,
         fetch_policy: FetchPolicy | None = None,
         pages: PageCache | None = None,
+        extractor: Extractor | None = None,
     ) -> ToolContext:
         """Try out the sandbox, and note the addresses that the question and the steps so far have shown."""
         context = cls(
@@ -89,6 +92,7 @@ class ToolContext:
             fetch_policy=fetch_policy,
             provider_options=provider_options,
             pages=pages,
+            extractor=extractor,
         )
         context.seen.show((address, "") for address in addresses_in(task.question))
         for step in history:

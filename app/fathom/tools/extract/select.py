@@ -16,6 +16,7 @@ from fathom.tools.extract.passages import Block, Span, blocks, sentences
 from fathom.tools.extract.terms import query_terms, terms
 
 GAP = "[...]"
+_USUAL, _SMALLEST = 500, 60
 _BETWEEN = 24
 _LONGEST_HEAD = 300
 _K1, _B = 1.2, 0.75
@@ -46,7 +47,7 @@ def select(
     little of where in it something stands. ``also`` adds words of less weight, for instance the question that the whole
     run is about. A document that fits is given whole.
     """
-    pieces = blocks(text)
+    pieces = blocks(text, max(_SMALLEST, min(_USUAL, budget_chars // 3)))  # the best one has to fit
     wanted = query_terms(request)
     telling = _telling(wanted, title)
     weights = dict.fromkeys((*query_terms(also), *wanted), _LESS) | dict.fromkeys(telling, 1.0)

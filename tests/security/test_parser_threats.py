@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fathom.core.errors import ToolError
-from fathom.workers.parser import ParserClient
+from fathom.workers.parser import ParserClient, cpu_seconds
 
 PAGE = b"<html><title>Lamp</title><body><p>" + b"The keeper lit the lamp. " * 20 + b"</p></body></html>"
 
@@ -47,6 +47,22 @@ def test_35_attribute_bomb_is_given_up_within_its_time_and_the_next_page_is_read
     first, pid, took, after = with_parser(use, timeout_s=2.0)
     assert took < 5 and first == after and after.title == "Lamp"
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_35_a_bomb_ends_after_five_seconds_of_computing_however_busy_the_computer_is():
+    bomb = b"<html><body><p " + b" ".join(b"a%d=1" % n for n in range(100_000)) + b">x</p></body></html>"
+
+    async def use(parser):
+        with pytest.raises(ToolError, match="longer to compute on than any page does"):
+            await parser.parse(bomb, "html")
+        return await parser.parse(PAGE, "html")
+
+    assert cpu_seconds("html", len(bomb)) == 5.0
+    assert with_parser(use, timeout_s=300.0).title == "Lamp"
+
+
+def test_time_to_compute_grows_with_the_page_and_is_not_counted_for_files():
+    assert cpu_seconds("html", 10 * 2**20) == 23.0 and cpu_seconds("pdf", 10 * 2**20) == 0.0
 
 
 def test_35_entity_bomb_is_harmless():

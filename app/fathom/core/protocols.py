@@ -158,28 +158,6 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pages: tuple[int, ...] = ()
 
 
-class SavedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A copy of a web page as the parser made it. ``fetched`` is ISO 8601 in UTC; ``final_url`` after redirects."""
-
-    document: Document
-    final_url: str
-    fetched: str
-
-
-class PageCache(Protocol):
-    """Copies of web pages by address and time. Safe from any thread; raises DatabaseError."""
-
-    def find(self, url: str, *, any_age: bool = False) -> SavedPage | None:
-        """The newest copy; unless ``any_age``, only one that is young enough to stand for the page."""
-        ...
-
-    def known(self, urls: Sequence[str]) -> set[str]:
-        """Those of ``urls`` that there is a copy of."""
-        ...
-
-    def save(self, url: str, final_url: str, document: Document) -> None: ...
-
-
 class LibraryIndex(Protocol):
     """The local library as the tools see it. Calls are short (milliseconds) and safe from any thread."""
 
@@ -220,6 +198,28 @@ class Parser(Protocol):
         Raises ToolError when the file is broken, encrypted, without text, or took too long.
         """
         ...
+
+
+class SavedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy of a web page as the parser made it. ``fetched`` is ISO 8601 in UTC; ``final_url`` after redirects."""
+
+    document: Document
+    final_url: str
+    fetched: str
+
+
+class PageCache(Protocol):
+    """Copies of web pages by address and time. Safe from any thread; raises DatabaseError."""
+
+    def find(self, url: str, *, any_age: bool = False) -> SavedPage | None:
+        """The newest copy; unless ``any_age``, only one that is young enough to stand for the page."""
+        ...
+
+    def known(self, urls: Sequence[str]) -> set[str]:
+        """Those of ``urls`` that there is a copy of."""
+        ...
+
+    def save(self, url: str, final_url: str, document: Document) -> None: ...
 
 
 class Extractor(Protocol):

@@ -16,7 +16,7 @@ from lxml.html import HtmlElement
 from fathom.tools.extract import code_blocks, tables
 from fathom.tools.extract.charset import clean, tidy
 
-PieceKind = Literal["text", "heading", "item", "term", "definition", "code", "table"]
+PieceKind = Literal["text", "heading", "item", "term", "definition", "code", "table", "grid"]
 
 _SPACE = re.compile(r"\s+")
 _SKIPPED = frozenset(
@@ -55,7 +55,7 @@ _ALWAYS = re.compile(
 
 
 class Piece(NamedTuple):
-    """A block of Markdown, without empty lines around it."""
+    """A block of Markdown, without empty lines around it. A grid is a table without a head: it may hold anything."""
 
     kind: PieceKind
     text: str
@@ -165,10 +165,10 @@ class _Drawing:
             return [_code(block) for block in blocks]
         if not tables.is_data(element):
             return None
-        pieces = [Piece("text", tables.caption(element)), Piece("table", tables.gfm(element))]
+        pieces = [Piece("text", tables.caption(element)), _table(element)]
         for inside in element.iter("pre", "table"):
             if inside.tag == "table" and inside is not element and tables.is_data(inside):
-                pieces.append(Piece("table", tables.gfm(inside)))
+                pieces.append(_table(inside))
             elif inside.tag == "pre" and "\n" in code_blocks.code_text(inside):
                 pieces.append(_code(inside))
         return pieces
@@ -230,6 +230,10 @@ class _Drawing:
 def _code(element: HtmlElement) -> Piece:
     text = code_blocks.code_text(element)
     return Piece("code", code_blocks.fenced(text, code_blocks.language(element)) if text.strip() else "")
+
+
+def _table(element: HtmlElement) -> Piece:
+    return Piece("grid" if element.find(".//th") is None else "table", tables.gfm(element))
 
 
 def _in_gutter(element: HtmlElement, top: HtmlElement) -> bool:

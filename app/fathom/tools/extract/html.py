@@ -71,7 +71,7 @@ def _pieces(root: HtmlElement, page: str, utf8: bytes, title: str) -> list[Piece
         pieces = draw(node, without_furniture=True)
         if _size(pieces) >= _STUB:
             return pieces
-    other = trafilatura.extract(utf8, include_comments=False, include_tables=True, fast=True) or ""
+    other = _trafilatura(utf8)
     pieces = _voted(draw(_without_captions(chosen)) if chosen is not None else [], other)
     pieces = _with_headings(pieces, other, root)
     if _size(pieces) < _TOO_LITTLE:
@@ -95,8 +95,17 @@ def _readability(page: str) -> HtmlElement | None:
         return None
 
 
+def _trafilatura(utf8: bytes) -> str:
+    try:
+        return trafilatura.extract(utf8, include_comments=False, include_tables=True, fast=True) or ""
+    except MemoryError:
+        raise
+    except Exception:  # hostile pages find its bugs; readability may still have read the page
+        return ""
+
+
 def _voted(pieces: Sequence[Piece], other: str) -> list[Piece]:
-    """Code, tables, and the lines of which at least half of the word trigrams stand in ``other``."""
+    """Code, tables with a head, and the lines of which at least half of the word trigrams stand in ``other``."""
     known = _trigrams(other)
     words = set(_WORD.findall(other.casefold()))
     kept = []

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fathom.core.errors import DatabaseError
+from fathom.core.errors import DatabaseError, ToolError
 from fathom.core.types import Scope, ToolCall
 from fathom.store.database import open_database
 from fathom.store.pages import PageStore
 from fathom.tools.addresses import FetchPolicy
+from fathom.tools.pages import PageReader
+from fathom.workers.parser import ParserClient
 
 PAGE = (
     b"<html><title>Towers</title><body>" + b"<p>In 1974 she was appointed ambassador to Ghana, said the keeper.</p>" * 6
@@ -160,3 +162,31 @@ def test_a_cache_that_cannot_be_used_is_no_reason_to_fail(toolbox_of, site):
     assert offered and not first.is_error and not second.is_error and site.asked == ["/a", "/a"]
     (observation,), offered = run(toolbox_of, Unusable(), site, web=False)
     assert observation.is_error and not offered
+
+
+def test_leave_is_asked_for_the_network_and_not_for_a_copy(pages, site):
+    policy = FetchPolicy(allow_loopback=True, ports=frozenset({int(site.base.rsplit(":", 1)[1])}))
+    asked = []
+
+    async def main():
+        parser = ParserClient()
+        reader = PageReader(parser, policy, pages)
+
+        async def refuse():
+            asked.append("refused")
+            raise ToolError("The person said no.")
+
+        async def allow():
+            asked.append("allowed")
+
+        try:
+            with pytest.raises(ToolError, match="said no"):
+                await reader.read(f"{site.base}/a", leave=refuse)
+            assert site.asked == []
+            await reader.read(f"{site.base}/a", leave=allow)
+            await reader.read(f"{site.base}/a", leave=refuse)
+        finally:
+            await parser.close()
+
+    asyncio.run(main())
+    assert asked == ["refused", "allowed"] and site.asked == ["/a"]

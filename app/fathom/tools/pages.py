@@ -7,7 +7,7 @@ off, an old one is better than none, and its age is said.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -26,16 +26,21 @@ class PageReader:
         self._policy = policy
         self._cache = cache
 
-    async def read(self, url: str, *, offline: bool = False) -> tuple[Document, str]:
+    async def read(
+        self, url: str, *, offline: bool = False, leave: Callable[[], Awaitable[object]] | None = None
+    ) -> tuple[Document, str]:
         """The page as a document with ``url``, and a note for the reader ("" when there is nothing to say).
 
-        ``offline``: from the saved copies only. Raises ToolError when it cannot be had.
+        ``offline``: from the saved copies only. ``leave`` is awaited before the network is used, and only then: it
+        raises ToolError to forbid it. Raises ToolError when the page cannot be had.
         """
         saved = await self._saved(url, any_age=offline)
         if saved is not None:
             return _document(saved, url), _note(saved, url)
         if offline:
             raise ToolError(f"{url} is a web page, the web is switched off, and there is no saved copy of it.")
+        if leave is not None:
+            await leave()
         try:
             page = await fetch(url, self._policy)
             document = await self._parser.parse(page.data, page.kind, page.url, page.charset)

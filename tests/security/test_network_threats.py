@@ -12,6 +12,7 @@ import pytest
 
 from fathom.core.errors import ToolError
 from fathom.tools.addresses import FetchPolicy, checked_addresses, refusal, resolve
+from fathom.tools.extract.charset import decode
 from fathom.tools.fetch import fetch
 
 BAD = [
@@ -148,6 +149,41 @@ def test_30_redirects_end_after_five_hops(serving):
     assert len(seen) == 6
 
 
+def test_30_redirects_end_in_their_time_though_each_is_quick_enough(serving):
+    released = threading.Event()
+
+    def answer(request):
+        if request.path == "/":
+            request.reply(302, Location="/slow")
+        else:
+            released.wait(20)
+
+    with serving(answer) as port:
+        try:
+            with pytest.raises(ToolError, match=r"its redirects did not end within 0\.3 s"):
+                get(port, redirects_s=0.3)
+        finally:
+            released.set()
+
+
+def test_30_the_time_of_redirects_does_not_cut_the_page_that_they_lead_to(serving):
+    begun = threading.Event()
+
+    def answer(request):
+        if request.path == "/":
+            request.reply(302, Location="/page")
+            return
+        request.send_response(200)
+        request.send_header("Content-Type", "text/html")
+        request.end_headers()
+        request.wfile.write(b"<p>be")
+        begun.wait(2.0)  # nobody sets it: the body takes longer than redirects may
+        request.wfile.write(b"gun")
+
+    with serving(answer) as port:
+        assert get(port, redirects_s=1.0).data == b"<p>begun"
+
+
 def test_a_redirect_is_followed_and_cookies_are_not_sent(serving):
     cookies = []
 
@@ -197,6 +233,51 @@ def test_a_huge_page_is_given_up_at_the_limit(serving):
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 50
 
 
+def test_a_page_that_says_that_it_is_huge_is_not_begun(serving):
+    sent = []
+
+    def answer(request):
+        request.send_response(200)
+        request.send_header("Content-Length", str(200 * 2**20))
+        request.end_headers()
+        try:
+            for _ in range(3200):
+                request.wfile.write(bytes(65536))
+                sent.append(65536)
+        except OSError:
+            return
+
+    with serving(answer) as port, pytest.raises(ToolError, match="larger than 10 MB"):
+        get(port)
+    assert sum(sent) < 50 * 2**20
+
+
+def test_a_page_that_is_longer_than_it_says_ends_where_it_said(serving):
+    with serving(lambda request: request.reply(200, b"<p>lamp" + b"x" * 5000, Content_Length="7")) as port:
+        assert get(port).data == b"<p>lamp"
+
+
+@pytest.mark.parametrize("encoding", ["euc-kr", "shift_jis", "gb18030", "big5"])
+@pytest.mark.parametrize("says", ["header", "meta", "both, wrongly", "nothing"])
+def test_a_page_in_any_charset_is_read(serving, encoding, says):
+    words = {
+        "euc-kr": "등대지기는 저녁마다 등불을 켜고 날씨를 적었다.",
+        "shift_jis": "灯台守は毎晩ランプに火をともし、天気を書きとめた。",
+        "gb18030": "灯塔看守人每天晚上点亮灯，记下天气。",
+        "big5": "燈塔看守人每天晚上點亮燈，記下天氣。",
+    }[encoding]
+    named = {"header": "", "meta": encoding, "both, wrongly": "utf-8", "nothing": ""}[says]
+    page = f"<meta charset={named}>" * bool(named) + f"<p>{words * 4}</p>"
+    header = {"header": f"; charset={encoding}", "both, wrongly": "; charset=utf-8"}.get(says, "")
+
+    def answer(request):
+        request.reply(200, page.encode(encoding), Content_Type="text/html" + header)
+
+    with serving(answer) as port:
+        fetched = get(port)
+    assert words in decode(fetched.data, fetched.charset)
+
+
 def test_35_a_gzip_bomb_is_given_up_at_the_limit(serving):
     packer = zlib.compressobj(9, wbits=31)
     bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(300)) + packer.flush()
@@ -242,6 +323,16 @@ def test_a_server_that_hangs_ends_at_the_deadline(serving):
                 get(port, total_s=0.3)
         finally:
             released.set()
+
+
+def test_a_document_is_known_by_its_bytes_and_an_archive_is_refused(serving):
+    with serving(lambda request: request.reply(200, b"PK\x03\x04 ... word/document.xml ...")) as port:
+        assert get(port).kind == "docx"
+    with (
+        serving(lambda request: request.reply(200, b"PK\x03\x04 ...")) as port,
+        pytest.raises(ToolError, match="archive"),
+    ):
+        get(port)
 
 
 def test_a_pdf_is_known_by_its_first_bytes(serving):

@@ -6,8 +6,8 @@ import pytest
 
 from fathom.core.errors import ToolError
 from fathom.tools.extract.charset import decode, tidy
+from fathom.tools.extract.drawing import draw
 from fathom.tools.extract.html import extract_html
-from fathom.tools.extract.lines import markdown_lines
 from fathom.tools.extract.pdf import extract_pdf
 from fathom.tools.extract.text import extract_text
 
@@ -66,7 +66,7 @@ def test_a_documentation_page_keeps_code_tables_and_lists():
     )
     text = extract_html(page.encode()).text
     assert "```\ndef f(x):\n    return x\n```" in text
-    assert "mode | means\nr | read" in text
+    assert "| mode | means |\n| --- | --- |\n| r | read |" in text
     assert "- item 0\n- item 1" in text and "# open" in text
 
 
@@ -90,13 +90,20 @@ def test_scripts_styles_and_hidden_parts_are_not_drawn():
     from lxml.html import document_fromstring
 
     root = document_fromstring("<div>a<script>b</script>c<p style='display: none'>d</p>e<!-- f -->g</div>")
-    assert "".join(markdown_lines(root)) == "aceg"
+    assert "".join(piece.text for piece in draw(root)) == "aceg"
 
 
 def test_pdf_pages_become_text_with_the_title():
     document = extract_pdf(pdf_of(b"The lighthouse report", b"Second page here"), "http://x/a.pdf")
     assert document.title == "A report"
     assert document.text == "The lighthouse report\n\nSecond page here"
+    assert [document.text[start:][:6] for start in document.pages] == ["The li", "Second"]
+
+
+def test_a_page_without_text_keeps_its_number():
+    document = extract_pdf(pdf_of(b"The first page of three", b"", b"The last page of three"))
+    assert len(document.pages) == 3
+    assert document.text[document.pages[2] :] == "The last page of three"
 
 
 @pytest.mark.parametrize(
@@ -133,16 +140,43 @@ class TestCharsets:
     def test_a_wrong_header_does_not_raise(self, encoding, text):
         assert decode(text.encode(encoding), "utf-8")
 
+    def test_a_wrong_header_and_no_meta_tag_are_detected(self, encoding, text):
+        assert decode((text * 5).encode(encoding), "utf-8") == text * 5
+
+    def test_one_broken_byte_does_not_change_the_charset(self, encoding, text):
+        data = (text * 3).encode(encoding)
+        read = decode(data[:40] + b"\xff" + data[40:], encoding)
+        assert sum(character in text for character in read) > 0.9 * len(read)
+
 
 def test_a_byte_order_mark_wins_over_the_header():
     assert decode("\ufeffträumen".encode("utf-16-le"), "ascii") == "träumen"
     assert decode("\ufeffträumen".encode(), "euc-kr") == "träumen"
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xfe\xfd", bytes(range(256)) * 3, b"\xc3\x28"])
-def test_decoding_never_raises(data):
+@pytest.mark.parametrize(
+    "charset",
+    ["no-such-charset", "hex", "idna", "undefined", "utf-7", "unicode_escape", "rot13", "punycode", "a\0b", "utf-16"],
+)
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe\xfd", bytes(range(256)) * 3, b"\xc3\x28", b"\\u0041 xn--a+AGE-"])
+def test_decoding_never_raises(data, charset):
     assert isinstance(decode(data), str)
-    assert isinstance(decode(data, "no-such-charset"), str)
+    assert isinstance(decode(data, charset), str)
+    assert isinstance(decode(b"<meta charset=" + charset.encode() + b">" + data), str)
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "windows-1251", "euc-kr", "utf-16", "x-none"])
+def test_utf8_is_utf8_whatever_the_tag_and_the_header_say(charset):
+    page = f"<meta charset={charset}>Träume über größere Schlösser"
+    assert decode(page.encode(), charset) == decode(page.encode()) == page
+
+
+def test_utf8_with_a_broken_byte_stays_utf8():
+    assert decode("träumen über Schlösser".encode() + b"\xc3 x") == "träumen über Schlösser\ufffd x"
+
+
+def test_a_page_that_says_utf16_in_ascii_is_not_utf16():
+    assert decode(b"<meta charset=utf-16>lamp") == "<meta charset=utf-16>lamp"
 
 
 def test_text_is_tidied_and_its_heading_is_the_title():

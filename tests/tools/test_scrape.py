@@ -50,7 +50,7 @@ def test_passages_of_a_long_document_have_its_offsets(toolbox_of, library):
 
 def test_what_is_not_in_the_page_is_said_to_be_not_found(toolbox_of):
     observation = run(toolbox_of, "library://films/long", "box office gross", observation_chars=1200)
-    assert 'Not found: the words of "box office gross" are not in this page. It begins:' in observation.text
+    assert 'Not found in this page: "box office gross". It begins:' in observation.text
     assert not observation.is_error
 
 
@@ -86,3 +86,13 @@ def test_a_web_page_is_read_through_the_parser(toolbox_of, serving):
     assert observation.best == "In 1974 she was appointed ambassador to Ghana, which surprised everybody in the town."
     assert "Home Contact" not in observation.text
     assert observation.passages[-1].uri == f"{base}/towers"
+
+
+def test_only_the_first_409600_characters_of_a_page_are_looked_through_and_it_says_so(toolbox_of, serving):
+    line = "The keeper lit the lamp in the evening. " * 40 + "\n\n"
+    text = line * (409_600 // len(line) + 1) + "\n\nIn 1974 she was appointed ambassador to Ghana."
+    with serving(lambda request: request.reply(200, text.encode(), "text/plain")) as base:
+        policy = FetchPolicy(allow_loopback=True, ports=frozenset({int(base.rsplit(":", 1)[1])}))
+        observation = run(toolbox_of, f"{base}/a", "ambassador Ghana", scope=Scope(web=True), fetch_policy=policy)
+    assert "Only the first 409,600 characters of it were looked through." in observation.text
+    assert 'Not found in this page: "ambassador Ghana".' in observation.text

@@ -131,3 +131,43 @@ def test_the_best_sentence_is_the_one_with_the_rare_words():
     text = "Shirley Temple was an actress. She was named ambassador to Ghana."
     assert best_sentence(text, "Shirley Temple ambassador", "Shirley Temple") == "She was named ambassador to Ghana."
     assert best_sentence("", "x") == ""
+
+
+TABLE = "| Tower | Built |\n| --- | --- |\n" + "\n".join(f"| Tower {n} | {1800 + n} |" for n in range(200))
+
+
+def test_a_row_cut_from_a_table_comes_with_the_tables_head():
+    text = FILLER + "\n\n" + TABLE.replace("Tower 150", "Skerryvore")
+    picked = select(text, "Skerryvore", 1500)
+    assert picked.found and len(picked.text) <= 1500
+    assert picked.text.index("| Tower | Built |\n| --- | --- |") < picked.text.index("| Skerryvore | 1950 |")
+
+
+def test_code_keeps_its_empty_lines_and_indents_and_its_comments_are_no_headings():
+    code = "```python\n# a comment\ndef lamp():\n\n\n    return skerryvore\n\n# another\n```"
+    (block,) = blocks(code)
+    assert (block.start, block.end, block.heading) == (0, len(code), "")
+    picked = select(FILLER + "\n\n" + code + "\n\n" + FILLER, "skerryvore", 900)
+    assert code in picked.text
+
+
+def test_long_code_keeps_its_lines_between_the_pieces():
+    lines = [f"    call_{n}(skerryvore)" for n in range(60)]
+    text = "```\ndef f():\n" + "\n".join(lines) + "\n```"
+    picked = select(text + "\n\n" + FILLER, "skerryvore", 1500)
+    assert "\n".join(lines[25:45]) in picked.text
+
+
+def test_the_page_of_each_part_is_told():
+    pages = [FILLER, "An ambassador is on the second one. She was appointed in 1974.", FILLER]
+    text = "\n\n".join(pages)
+    starts = (0, len(pages[0]) + 2, len(pages[0]) + len(pages[1]) + 4)
+    picked = select(text, "ambassador", 500, pages=starts)
+    assert "(page 2)\nAn ambassador is on the second one." in picked.text
+
+
+def test_the_best_part_is_shown_however_small_the_budget():
+    text = FILLER + "\n\n" + "An ambassador lives on the second page of this book. " * 20 + "\n\n" + FILLER
+    for budget in (150, 300, 500, 700):
+        picked = select(text, "ambassador", budget)
+        assert "An ambassador" in picked.text and len(picked.text) <= budget

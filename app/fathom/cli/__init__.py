@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("fathom.cli.ask", "research a question and print the report"),
     "library": ("fathom.cli.library", "add documents, search them, list what is there"),
     "sessions": ("fathom.cli.sessions", "list or search the saved sessions"),
+    "extract": ("fathom.cli.extract", "print a page or document as Markdown"),
     "export": ("fathom.cli.export", "write a session's report to a file"),
     "keys": ("fathom.cli.keys", "keep, test, list and remove the keys of search services"),
     "doctor": ("fathom.cli.doctor", "say what works on this computer, and what to do about the rest"),

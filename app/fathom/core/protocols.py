@@ -143,14 +143,21 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     end: int = 0
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A saved document, as plain text or Markdown."""
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A saved document, as plain text or Markdown.
+
+    ``pages`` are the offsets in ``text`` at which page 1, 2, ... of a PDF (slide of a presentation) begins, () where
+    there are none. ``author`` and ``date`` are what the file says of itself, "" when it says nothing.
+    """
 
     uri: str
     title: str
     text: str
     collection: str = ""
     path: str = ""
+    author: str = ""
+    date: str = ""
+    pages: tuple[int, ...] = ()
 
 
 class LibraryIndex(Protocol):
@@ -234,15 +241,50 @@ class Exporter(Protocol):
     def render(self, session: Session, trajectory: Trajectory, report: Report) -> bytes: ...
 
 
+FileKind = Literal["html", "pdf", "docx", "xlsx", "pptx", "hwpx", "csv", "json", "feed", "text"]
+"""What a parser can be given; a feed is RSS or Atom, text is also Markdown, source code and other XML."""
+
+
 class Parser(Protocol):
     """Turns the bytes of a hostile file into text, in a process that can be killed."""
 
-    async def parse(
-        self, data: bytes, kind: Literal["html", "pdf", "text"], url: str = "", charset: str = ""
-    ) -> Document:
+    async def parse(self, data: bytes, kind: FileKind, url: str = "", charset: str = "") -> Document:
         """``charset`` is what the server said, "" when it said nothing.
 
         Raises ToolError when the file is broken, encrypted, without text, or took too long.
+        """
+        ...
+
+
+class SavedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy of a web page as the parser made it. ``fetched`` is ISO 8601 in UTC; ``final_url`` after redirects."""
+
+    document: Document
+    final_url: str
+    fetched: str
+
+
+class PageCache(Protocol):
+    """Copies of web pages by address and time. Safe from any thread; raises DatabaseError."""
+
+    def find(self, url: str, *, any_age: bool = False) -> SavedPage | None:
+        """The newest copy; unless ``any_age``, only one that is young enough to stand for the page."""
+        ...
+
+    def known(self, urls: Sequence[str]) -> set[str]:
+        """Those of ``urls`` that there is a copy of."""
+        ...
+
+    def save(self, url: str, final_url: str, document: Document) -> None: ...
+
+
+class Extractor(Protocol):
+    """A second, smaller model that reads a long page for the main one. Off unless the settings name a model for it."""
+
+    async def pick(self, text: str, request: str, title: str = "") -> str:
+        """What it copied from ``text`` for ``request``, a sentence a line; "" when it found nothing.
+
+        Nothing of it is to be believed before it is found in the text. Raises ToolError when it could not be asked.
         """
         ...
 

@@ -78,6 +78,10 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     downloads_dir: str = ""  # "": <data folder>/downloads
     search: SearchSettings = SearchSettings()
     permission_wait_s: float = 600.0  # a question to the person that stays unanswered for so long is a no
+    page_cache_days: float = 7.0  # how long a saved copy stands for a web page; 0: every page is fetched again
+    page_cache_mb: int = 200  # room for saved copies; 0: none are kept
+    extract_model: str = ""  # path of a GGUF that reads long pages for the main model; "": none does
+    extra_ports: tuple[int, ...] = ()  # ports that pages may be read from besides 80 and 443
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:

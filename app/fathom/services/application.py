@@ -10,12 +10,15 @@ from fathom.core.types import Session
 from fathom.prompting.profiles import Profile
 from fathom.services.engine_service import EngineService
 from fathom.services.library_service import LibraryService
+from fathom.services.page_extractor import EngineExtractor
 from fathom.services.search_service import SearchService
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
+from fathom.store.pages import PageStore
 from fathom.store.sessions import SessionStore
 from fathom.tools import open_toolbox
+from fathom.tools.addresses import FetchPolicy
 from fathom.tools.sandbox import SandboxState, self_test
 from fathom.tools.toolbox import SessionToolbox
 from fathom.workers.parser import ParserClient
@@ -32,6 +35,8 @@ class Services:
     engine: EngineService
     library: LibraryService
     search: SearchService
+    pages: PageStore | None = None
+    extractor: EngineExtractor | None = None
 
     async def sandbox_state(self) -> SandboxState:
         """The sandbox's self-test, run now."""
@@ -41,13 +46,34 @@ class Services:
         """End the run, the engine and the database, in this order."""
         await self.sessions.close()
         await self.engine.close()
+        if self.extractor is not None:
+            await self.extractor.close()
         await self.library.close()
+        if self.pages is not None:
+            self.pages.database.close()
         self.store.close()
 
 
 def downloads_dir(settings: Settings, home: Path) -> Path:
     """Where files from the sandbox are put."""
     return Path(settings.downloads_dir) if settings.downloads_dir else home / "downloads"
+
+
+def fetch_policy(settings: Settings) -> FetchPolicy:
+    """The limits of a fetch, with the ports that the person allowed."""
+    usual = FetchPolicy()
+    return usual._replace(ports=usual.ports | set(settings.extra_ports))
+
+
+def open_page_store(settings: Settings, home: Path) -> PageStore | None:
+    """The saved copies of pages, None when the person wants none. Raises DatabaseError."""
+    if settings.page_cache_mb <= 0:
+        return None
+    return PageStore(
+        open_database(home / "pages.db"),
+        max_age_s=settings.page_cache_days * 86400,
+        max_bytes=settings.page_cache_mb * 2**20,
+    )
 
 
 async def open_services(settings: Settings | None = None, *, wait_for_engine: bool = True) -> Services:
@@ -67,6 +93,8 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
         store.import_recording(recording.read_bytes())
     engine = EngineService(settings)
     search = SearchService(settings)
+    pages = open_page_store(settings, home)
+    extractor = EngineExtractor.of_model(Path(settings.extract_model)) if settings.extract_model else None
 
     async def toolbox_for(session: Session, profile: Profile) -> SessionToolbox:
         return await open_toolbox(
@@ -82,8 +110,11 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
             history=sessions.trajectory(session.id).steps,
             search=await search.panel() if session.task.scope.web else None,
             supervisor=sessions.supervisor(session.id),
+            fetch_policy=fetch_policy(settings),
+            pages=pages,
+            extractor=extractor,
         )
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise
     sessions = SessionRunner(store, source, toolbox_for, settings)
-    return Services(settings, home, store, sessions, engine, library, search)
+    return Services(settings, home, store, sessions, engine, library, search, pages, extractor)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fathom.core.protocols import LibraryIndex, Parser, Supervisor
+    from fathom.core.protocols import Extractor, LibraryIndex, PageCache, Parser, Supervisor
     from fathom.core.types import Step, Task
     from fathom.tools.addresses import FetchPolicy
     from fathom.tools.search.panel import SearchPanel
@@ -44,6 +44,8 @@ async def open_toolbox(
     fetch_policy: FetchPolicy | None = None,
     search: SearchPanel | None = None,
     supervisor: Supervisor | None = None,
+    pages: PageCache | None = None,
+    extractor: Extractor | None = None,
 ) -> SessionToolbox:
     """The tools of one run; close it with ``await toolbox.close()``.
 
@@ -52,7 +54,8 @@ async def open_toolbox(
     else 6,000); give it from the profile's observation cap, so that passages are chosen and not cut off. ``results`` is
     how many hits a search gives. ``only`` narrows the tools to these names (all when empty). ``history``: the steps of
     an interrupted run that goes on; what they showed may be opened. The web is off unless ``task.scope.web``.
-    ``search`` are the services that search it, ``fetch_policy`` bounds the reading of pages. ``supervisor`` is asked
+    ``search`` are the services that search it, ``fetch_policy`` bounds the reading of pages, ``pages`` keeps copies of
+    them (without it every page is fetched), and ``extractor`` reads long ones for the model. ``supervisor`` is asked
     for leave and told of fall-backs; without one, whatever would be asked is refused.
 
     Takes up to a second the first time in a process: it tries out the sandbox.
@@ -73,5 +76,7 @@ async def open_toolbox(
         fetch_policy=fetch_policy,
         search=search,
         supervisor=supervisor,
+        pages=pages,
+        extractor=extractor,
     )
     return SessionToolbox(context, only=only)

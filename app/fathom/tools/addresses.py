@@ -93,10 +93,14 @@ async def checked_addresses(host: str, port: int, resolver: Resolver, allow_loop
 
 
 class FetchPolicy(NamedTuple):
-    """Limits of a fetch, in seconds and bytes. ``allow_loopback`` and ``resolver`` are there for tests."""
+    """Limits of a fetch, in seconds and bytes; ``redirects_s`` is for all redirects together, up to the page's head.
+
+    ``allow_loopback`` and ``resolver`` are there for tests.
+    """
 
     connect_s: float = 5.0
     total_s: float = 30.0
+    redirects_s: float = 15.0
     max_bytes: int = 10 * 2**20
     max_hops: int = 5
     ports: frozenset[int] = frozenset({80, 443})

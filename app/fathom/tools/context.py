@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from fathom.core.protocols import LibraryIndex, Parser, Supervisor, ToolResult
+from fathom.core.protocols import Extractor, LibraryIndex, PageCache, Parser, Supervisor, ToolResult
 from fathom.core.types import Observation, Scope, Step, Task
 from fathom.tools.addresses import FetchPolicy
+from fathom.tools.pages import PageReader
 from fathom.tools.permission import Gate
 from fathom.tools.sandbox.holder import SandboxHolder
 from fathom.tools.search.panel import SearchPanel
@@ -42,6 +43,8 @@ class ToolContext:
         fetch_policy: FetchPolicy | None = None,
         search: SearchPanel | None = None,
         supervisor: Supervisor | None = None,
+        pages: PageCache | None = None,
+        extractor: Extractor | None = None,
     ) -> None:
         self.scope = scope
         self.question = question
@@ -56,6 +59,8 @@ class ToolContext:
         self.search = search or SearchPanel(())
         self.gate = Gate(scope, supervisor, self.search.blocked)
         self.fetch_policy = self.gate.policy(fetch_policy or FetchPolicy())
+        self.extractor = extractor
+        self.pages = PageReader(parser, self.fetch_policy, pages)
         self.seen = SeenAddresses()
 
     @classmethod
@@ -74,6 +79,8 @@ class ToolContext:
         fetch_policy: FetchPolicy | None = None,
         search: SearchPanel | None = None,
         supervisor: Supervisor | None = None,
+        pages: PageCache | None = None,
+        extractor: Extractor | None = None,
     ) -> ToolContext:
         """Try out the sandbox, and note the addresses that the question and the steps so far have shown."""
         context = cls(
@@ -90,6 +97,8 @@ class ToolContext:
             fetch_policy=fetch_policy,
             search=search,
             supervisor=supervisor,
+            pages=pages,
+            extractor=extractor,
         )
         context.seen.show((address, "") for address in addresses_in(task.question))
         for step in history:

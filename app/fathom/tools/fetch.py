@@ -9,20 +9,21 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator
-from typing import Literal, NamedTuple
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 import httpx
 
 from fathom import __version__
 from fathom.core.errors import ToolError
+from fathom.core.protocols import FileKind
 from fathom.tools.addresses import FetchPolicy, checked_addresses
+from fathom.tools.extract.kinds import kind_of
 
-PageKind = Literal["html", "pdf", "text"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = {
     "User-Agent": f"Fathom/{__version__} (research reader)",
-    "Accept": "text/html,application/xhtml+xml,application/pdf,text/*;q=0.9,*/*;q=0.1",
+    "Accept": "text/html,application/xhtml+xml,application/pdf,text/*;q=0.9,*/*;q=0.5",
     "Accept-Encoding": "gzip, deflate",
 }
 _ERROR_BODY = 300
@@ -34,27 +35,31 @@ class Page(NamedTuple):
 
     url: str
     data: bytes
-    kind: PageKind
+    kind: FileKind
     charset: str = ""
 
 
 async def fetch(url: str, policy: FetchPolicy) -> Page:
     """Get ``url``. Raises ToolError for everything that can go wrong, in words that the model can use."""
+    started = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(policy.total_s):
-            return await _follow(url, policy)
+        async with asyncio.timeout_at(started + policy.total_s) as deadline:
+            return await _follow(url, policy, deadline, started)
     except TimeoutError:
-        raise ToolError(f"{url} did not answer within {policy.total_s:g} s") from None
+        within = (deadline.when() or started) - started
+        said = "its redirects did not end" if within < policy.total_s else "it did not answer"
+        raise ToolError(f"{url} was given up: {said} within {within:g} s") from None
 
 
-async def _follow(url: str, policy: FetchPolicy) -> Page:
+async def _follow(url: str, policy: FetchPolicy, deadline: asyncio.Timeout, started: float) -> Page:
     timeout = httpx.Timeout(policy.total_s, connect=policy.connect_s)
     # trust_env: a proxy or a .netrc from the environment would go around the address check
     async with httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False) as client:
         for _hop in range(policy.max_hops + 1):
-            outcome = await _one_hop(client, url, policy)
+            outcome = await _one_hop(client, url, policy, lambda: deadline.reschedule(started + policy.total_s))
             if isinstance(outcome, Page):
                 return outcome
+            deadline.reschedule(started + min(policy.redirects_s, policy.total_s))
             client.cookies.clear()
             try:
                 url = str(_parsed(url).join(outcome))
@@ -63,8 +68,8 @@ async def _follow(url: str, policy: FetchPolicy) -> Page:
     raise ToolError(f"more than {policy.max_hops} redirects; the last one led to {url}")
 
 
-async def _one_hop(client: httpx.AsyncClient, url: str, policy: FetchPolicy) -> Page | str:
-    """The page, or the address it redirects to."""
+async def _one_hop(client: httpx.AsyncClient, url: str, policy: FetchPolicy, arrived: Callable[[], None]) -> Page | str:
+    """The page, or the address it redirects to. ``arrived`` is called when a page's head has come."""
     host, port = _target(url, policy)
     addresses = await checked_addresses(host, port, policy.resolver, policy.allow_loopback)
     failure: httpx.TransportError | None = None
@@ -78,7 +83,7 @@ async def _one_hop(client: httpx.AsyncClient, url: str, policy: FetchPolicy) -> 
         except httpx.HTTPError as error:
             raise ToolError(f"{url} could not be read: {type(error).__name__} {error}".rstrip()) from None
         try:
-            return await _received(response, url, policy)
+            return await _received(response, url, policy, arrived)
         except httpx.HTTPError as error:
             raise ToolError(f"{url} broke off: {type(error).__name__} {error}".rstrip()) from None
         finally:
@@ -118,22 +123,31 @@ def _pinned(client: httpx.AsyncClient, url: str, address: str) -> httpx.Request:
     )
 
 
-async def _received(response: httpx.Response, url: str, policy: FetchPolicy) -> Page | str:
+async def _received(response: httpx.Response, url: str, policy: FetchPolicy, arrived: Callable[[], None]) -> Page | str:
     if response.status_code in _REDIRECTS and "location" in response.headers:
         return str(response.headers["location"])
-    body = b""
+    arrived()
+    body = bytearray()
     limit = policy.max_bytes if response.is_success else 4096
+    too_large = f"{url} is larger than {policy.max_bytes // 2**20} MB and was not read"
+    said = response.headers.get("content-length", "")
+    if response.is_success and said.isascii() and said.isdigit() and int(said[:20]) > limit:
+        raise ToolError(too_large)
     async for chunk in _decoded(response, url, limit):
         body += chunk
         if len(body) > limit:
             if response.is_success:
-                raise ToolError(f"{url} is larger than {policy.max_bytes // 2**20} MB and was not read")
+                raise ToolError(too_large)
             break
+    data = bytes(body)
     if not response.is_success:
-        said = " ".join(body[:_ERROR_BODY].decode("utf-8", "replace").split())
-        raise ToolError(f"{url} answered {response.status_code} {response.reason_phrase}: {said}".rstrip(": "))
-    kind = _kind(response.headers.get("content-type", ""), body, url)
-    return Page(url, body, kind, response.charset_encoding or "")
+        told = " ".join(data[:_ERROR_BODY].decode("utf-8", "replace").split())
+        raise ToolError(f"{url} answered {response.status_code} {response.reason_phrase}: {told}".rstrip(": "))
+    try:
+        kind = kind_of(data, response.headers.get("content-type", ""), response.url.path)
+    except ToolError as error:
+        raise ToolError(f"{url} was not read: {error}") from None
+    return Page(url, data, kind, response.charset_encoding or "")
 
 
 async def _decoded(response: httpx.Response, url: str, limit: int) -> AsyncIterator[bytes]:
@@ -159,19 +173,3 @@ async def _decoded(response: httpx.Response, url: str, limit: int) -> AsyncItera
         yield unpack.flush()
     except zlib.error as error:
         raise ToolError(f"{url} could not be unpacked: {error}") from None
-
-
-def _kind(content_type: str, body: bytes, url: str) -> PageKind:
-    media = content_type.partition(";")[0].strip().lower()
-    start = body[:1024].lstrip().lower()
-    if start.startswith(b"%pdf-") or media == "application/pdf":
-        return "pdf"
-    if media in ("text/html", "application/xhtml+xml") or start.startswith((b"<!doctype html", b"<html")):
-        return "html"
-    if (
-        media.startswith("text/")
-        or media in ("application/json", "application/xml", "")
-        or media.endswith(("+xml", "+json"))
-    ):
-        return "text"
-    raise ToolError(f"{url} is of type {media}, which cannot be read as text")

@@ -10,30 +10,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
+from fathom.core import registry
 from fathom.core.errors import ToolError
-from fathom.core.protocols import Document
+from fathom.core.protocols import Document, FileKind
+from fathom.tools.extract import EXTRACTORS
 from fathom.workers.client import worker_command
 from fathom.workers.host import Channel
 
 TIMEOUT_S = 20.0
+CPU_SECONDS = 5.0  # for a page of 1 MB; a busy computer does not count
 MEMORY_BYTES = 1536 * 2**20
 _IDLE_S = 20.0
+_EXIT_S = 1.0  # between the end of its output and the end of a process
 _LINE_LIMIT = 64 * 2**20
 _NEEDED = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-
-Kind = Literal["html", "pdf", "text"]
 
 
 class ParseRequest(msgspec.Struct, frozen=True):
     """One file. ``data`` travels as base64."""
 
     data: bytes
-    kind: Kind
+    kind: FileKind
     url: str = ""
     charset: str = ""
 
@@ -75,17 +79,28 @@ def _reply(line: bytes) -> ParseReply:
 
 def parse(request: ParseRequest) -> Document:
     """Extract in this process. Raises ToolError."""
-    if request.kind == "html":
-        from fathom.tools.extract.html import extract_html
+    extract = registry.load(EXTRACTORS, request.kind, "kind of file")
+    with _limited_time(cpu_seconds(request.kind, len(request.data))):
+        document: Document = extract(request.data, request.url, request.charset)
+    return document
 
-        return extract_html(request.data, request.url, request.charset)
-    if request.kind == "pdf":
-        from fathom.tools.extract.pdf import extract_pdf
 
-        return extract_pdf(request.data, request.url)
-    from fathom.tools.extract.text import extract_text
+def cpu_seconds(kind: FileKind, size: int) -> float:
+    """How long a file may be computed on: several times what a page of its size takes; 0: only the clock counts."""
+    return CPU_SECONDS + 2.0 * max(size / 2**20 - 1, 0) if kind == "html" else 0.0
 
-    return extract_text(request.data, request.url, request.charset)
+
+@contextlib.contextmanager
+def _limited_time(seconds: float) -> Iterator[None]:
+    """End this process when the block computes for longer. By the kernel: native code hears no handler of Python's."""
+    if not seconds or sys.platform == "win32":
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _limit_memory() -> None:
@@ -117,12 +132,12 @@ class ParserClient:
         """The child's process id, None while there is none."""
         return self._process.pid if self._process is not None else None
 
-    async def parse(self, data: bytes, kind: Kind, url: str = "", charset: str = "") -> Document:
+    async def parse(self, data: bytes, kind: FileKind, url: str = "", charset: str = "") -> Document:
         """See ``core.protocols.Parser``. Cancelling kills the child."""
         request = msgspec.json.encode(ParseRequest(data, kind, url, charset)) + b"\n"
         async with self._turn:
             self._stop_idle_timer()
-            finished = False
+            finished, ended = False, ""
             try:
                 async with asyncio.timeout(self._timeout_s):
                     line = await self._ask(request)
@@ -135,7 +150,9 @@ class ParserClient:
                 if finished:
                     self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self._kill)
                 else:
-                    await self._end()
+                    ended = await self._end()
+        if not line and ended == "SIGPROF":
+            raise ToolError(f"the {kind} file took longer to compute on than any page does, and was given up")
         if not line:
             raise ToolError(f"the {kind} file ended the process that read it; it is broken or hostile")
         reply = _decode_reply(line)
@@ -164,17 +181,23 @@ class ParserClient:
         except ValueError:  # longer than the limit of the stream
             raise ToolError("the file holds more than 64 MB of text and was given up") from None
 
-    async def _end(self) -> None:
+    async def _end(self) -> str:
+        """End the child; the name of the signal that had ended it before, "" for none."""
         process, self._process = self._process, None
         if process is None:
-            return
+            return ""
+        assert process.stdin is not None and process.stdout is not None
+        if process.returncode is None and process.stdout.at_eof():  # it has ended: its status is on the way
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EXIT_S):
+                    await process.wait()
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-        assert process.stdin is not None and process.stdout is not None
         process.stdin.close()
         await process.stdout.read()
-        await process.wait()
+        code = await process.wait()
+        return signal.Signals(-code).name if code < 0 else ""
 
     def _kill(self) -> None:
         self._idle = None

@@ -1,6 +1,6 @@
 """The article of an HTML page as Markdown: readability's block, its lines voted on by trafilatura.
 
-Documentation pages, where readability drops code, tables and lists, are taken from their ``main`` or ``article`` node.
+Documentation pages, where readability drops code, tables and lists, are taken from their main node (``documentation``).
 Parses hostile input (attribute and entity bombs take minutes): to be called in a process that can be killed.
 """
 
@@ -19,36 +19,67 @@ from readability.readability import Unparseable
 from fathom.core.errors import ToolError
 from fathom.core.protocols import Document
 from fathom.tools.extract.charset import decode, tidy
-from fathom.tools.extract.lines import markdown_lines
+from fathom.tools.extract.documentation import main_node
+from fathom.tools.extract.drawing import Piece, draw, joined
 
 _TOO_LITTLE = 250
-_STRUCTURE = ("pre", "tr", "li")
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|[^\W_]+")
-_MARK = re.compile(r"^(?:#{1,6} |- )")
+_STUB = 50
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_CJK}]|[^\W_]+")
+_ONE_CJK = re.compile(rf"[{_CJK}]")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+_MARK = re.compile(r"^(?:> )*\s*(?:#{1,6} |- |\d+\. |: )?")
+_CAPTION = re.compile(
+    r"(?:^|[\s_-])(?:wp-caption-text|captions?|figcaption|img-?caption|photo-?credits?|image-?credits?)(?:[\s_-]|$)",
+    re.I,
+)
+_LONG_CAPTION = 500
+_AUTHOR = (
+    "//meta[@name='author']/@content",
+    "//meta[@property='article:author']/@content",
+    "//*[@itemprop='author']//*[@itemprop='name']/text()",
+    "//a[@rel='author']/text()",
+)
+_DATE = (
+    "//meta[@property='article:published_time']/@content",
+    "//meta[@name='date' or @name='DC.date' or @name='dc.date' or @name='citation_publication_date']/@content",
+    "//*[@itemprop='datePublished']/@content",
+    "//*[@itemprop='datePublished']/@datetime",
+    "//time/@datetime",
+)
 
 
 def extract_html(data: bytes, url: str = "", charset: str = "") -> Document:
-    """The article of a page. Raises ToolError when there is no text in it."""
+    """The article of a page, without a title that only stands above it. Raises ToolError when there is no text."""
     page = _DECLARATION.sub("", decode(data, charset)).replace("\0", "")
     utf8 = page.encode("utf-8", "replace")
     try:
         root = _parsed(utf8)
     except (lxml.etree.LxmlError, ValueError) as error:
         raise ToolError(f"the page cannot be parsed: {error}") from None
-    by_readability = _readability(page)
-    lines = _node_lines(root, by_readability)
-    if not lines:
-        by_trafilatura = trafilatura.extract(utf8, include_comments=False, include_tables=True, fast=True) or ""
-        lines = _voted(markdown_lines(by_readability) if by_readability is not None else [], by_trafilatura)
-        if sum(map(len, lines)) < _TOO_LITTLE:
-            lines = max(by_trafilatura.splitlines(), lines, key=lambda found: sum(map(len, found)))
-    if sum(map(len, lines)) < _TOO_LITTLE // 5:  # a stub page: all that it shows
-        lines = max(markdown_lines(root), lines, key=lambda found: sum(map(len, found)))
-    text = tidy(_joined(lines))
+    title = _title(root)
+    text = joined(_pieces(root, page, utf8, title))
     if not text:
         raise ToolError("the page has no text; it may be made by scripts only")
-    return Document(uri=url, title=_title(root), text=text)
+    return Document(uri=url, title=title, text=text, author=_first(root, _AUTHOR), date=_first(root, _DATE)[:40])
+
+
+def _pieces(root: HtmlElement, page: str, utf8: bytes, title: str) -> list[Piece]:
+    chosen = _readability(page)
+    node = main_node(root, chosen)
+    if node is not None:
+        pieces = draw(node, without_furniture=True)
+        if _size(pieces) >= _STUB:
+            return pieces
+    other = _trafilatura(utf8)
+    pieces = _voted(draw(_without_captions(chosen)) if chosen is not None else [], other)
+    pieces = _with_headings(pieces, other, root)
+    if _size(pieces) < _TOO_LITTLE:
+        pieces = max([Piece("text", line) for line in other.splitlines()], pieces, key=_size)
+    pieces = _without_title(pieces, title, root)
+    if _size(pieces) < _STUB:  # a stub page: all that it shows
+        pieces = max(draw(root), pieces, key=_size)
+    return pieces
 
 
 def _parsed(utf8: bytes) -> HtmlElement:
@@ -64,56 +95,94 @@ def _readability(page: str) -> HtmlElement | None:
         return None
 
 
-def _node_lines(root: HtmlElement, chosen: HtmlElement | None) -> list[str]:
-    """The lines of the page's own main node, when readability lost over a fifth of its code, table rows or items."""
-    nodes: list[HtmlElement] = root.xpath("//main | //article | //*[@role='main']")
-    nodes = [node for node in nodes if len(node.text_content().strip()) >= _TOO_LITTLE]
-    if not nodes:
-        return []
-    node = max(nodes, key=lambda element: len(element.text_content()))
-    for tag in _STRUCTURE:
-        there = len(node.findall(f".//{tag}"))
-        kept = len(chosen.findall(f".//{tag}")) if chosen is not None else 0
-        if there and kept < 0.8 * there and (tag != "li" or there >= 5):
-            return markdown_lines(node)
-    return []
+def _trafilatura(utf8: bytes) -> str:
+    try:
+        return trafilatura.extract(utf8, include_comments=False, include_tables=True, fast=True) or ""
+    except MemoryError:
+        raise
+    except Exception:  # hostile pages find its bugs; readability may still have read the page
+        return ""
 
 
-def _voted(lines: Sequence[str], other: str) -> list[str]:
-    """The lines of which at least half of the word trigrams stand in ``other``."""
+def _voted(pieces: Sequence[Piece], other: str) -> list[Piece]:
+    """Code, tables with a head, and the lines of which at least half of the word trigrams stand in ``other``."""
     known = _trigrams(other)
     words = set(_WORD.findall(other.casefold()))
     kept = []
-    for line in lines:
-        own = _trigrams(_MARK.sub("", line))
+    for piece in pieces:
+        if piece.kind in ("code", "table"):
+            kept.append(piece)
+            continue
+        own = _trigrams(_MARK.sub("", piece.text))
         if own:
             agreed = sum(trigram in known for trigram in own) * 2 >= len(own)
         else:
-            agreed = all(word in words for word in _WORD.findall(line.casefold()))
+            agreed = all(word in words for word in _WORD.findall(_MARK.sub("", piece.text).casefold()))
         if agreed:
-            kept.append(line)
+            kept.append(piece)
     return kept
 
 
+def _without_captions(chosen: HtmlElement) -> HtmlElement:
+    """Without what stands under pictures: it is no sentence of the article."""
+    for element in list(chosen.iter("figcaption", "p", "div", "span", "dd")):
+        caption = element.tag == "figcaption" or _CAPTION.search(element.get("class") or "")
+        if caption and element.getparent() is not None and len(element.text_content()) < _LONG_CAPTION:
+            element.drop_tree()
+    return chosen
+
+
+def _with_headings(pieces: list[Piece], other: str, root: HtmlElement) -> list[Piece]:
+    """With the headings that readability drops and trafilatura has between two lines that both have."""
+    levels = {_words(heading.text_content()): int(heading.tag[1]) for heading in root.iter("h2", "h3", "h4")}
+    places = {_words(_MARK.sub("", piece.text)): index for index, piece in enumerate(pieces)}
+    lines = [(line, _words(line)) for line in other.splitlines() if line.strip()]
+    missing: dict[int, Piece] = {}  # the index of the piece that it stands before
+    for (_, before), (line, words), (_, after) in zip(lines, lines[1:], lines[2:], strict=False):
+        at = places.get(after, 0)
+        if words in levels and words not in places and at and places.get(before) == at - 1:
+            missing[at] = Piece("heading", f"{'#' * levels[words]} {line.strip()}")
+    return [one for index, piece in enumerate(pieces) for one in (missing.get(index), piece) if one is not None]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.casefold()))
+
+
 def _trigrams(text: str) -> set[tuple[str, ...]]:
+    """Of words, and of characters where there are no spaces between words."""
     words = _WORD.findall(text.casefold())
     return set(zip(words, words[1:], words[2:], strict=False))
 
 
-def _joined(lines: Sequence[str]) -> str:
-    """Blank lines between paragraphs, none between the items of a list or the rows of a table."""
-    text = ""
-    previous = ""
-    for line in lines:
-        together = (line.startswith("- ") and previous.startswith("- ")) or (" | " in line and " | " in previous)
-        text += ("\n" if together else "\n\n") + line
-        previous = line
-    return text
+def _size(pieces: Sequence[Piece]) -> int:
+    """How much text it is in characters of a Latin script; a character of CJK says as much as three."""
+    return sum(len(piece.text) + 2 * len(_ONE_CJK.findall(piece.text)) for piece in pieces)
+
+
+def _without_title(pieces: list[Piece], title: str, root: HtmlElement) -> list[Piece]:
+    """Without a top heading that is the page's title: the document has it beside its text."""
+    titles = [title, *(" ".join(heading.text_content().split()) for heading in root.iter("h1"))]
+    for index, piece in enumerate(pieces[:3]):
+        words = _MARK.sub("", piece.text).casefold()
+        if piece.kind == "heading" and len(words) > 5 and any(one.casefold().startswith(words) for one in titles):
+            return [*pieces[:index], *pieces[index + 1 :]]
+    return pieces
 
 
 def _title(root: HtmlElement) -> str:
-    for path in ("//meta[@property='og:title']/@content", "//title//text()", "//h1//text()"):
-        found = " ".join("".join(root.xpath(path)[:1] if "@" in path else root.xpath(path)).split())
-        if found:
-            return found[:200]
+    found = _first(root, ("//meta[@property='og:title']/@content",))
+    return (found or _joined_text(root, "//title//text()") or _joined_text(root, "//h1//text()"))[:200]
+
+
+def _joined_text(root: HtmlElement, path: str) -> str:
+    return " ".join(tidy("".join(root.xpath(path))).split())
+
+
+def _first(root: HtmlElement, paths: Sequence[str]) -> str:
+    for path in paths:
+        for value in root.xpath(path)[:1]:
+            found = " ".join(tidy(str(value)).split())
+            if found:
+                return found[:200]
     return ""

@@ -10,7 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_PARAGRAPH = re.compile(r"[^\n].*?(?=\n[ \t]*\n|\Z)", re.DOTALL)
+_PARAGRAPH = re.compile(
+    r"(?P<fence>`{3,})[^`\n]*\n(?:.*?\n)?(?P=fence)(?=[ \t]*(?:\n|\Z))"  # a block of code, with its empty lines
+    r"|[^\n].*?(?=\n[ \t]*\n|\n`{3,}[^`\n]*\n|\Z)",
+    re.DOTALL,
+)
 _HEADING = re.compile(r"#{1,6} \S[^\n]*(?=\n|\Z)")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|\Z)|[。！？｡]+[」』”’）]*|\n")
 _ABBREVIATION = re.compile(
@@ -61,7 +65,7 @@ def blocks(text: str, target_chars: int = 500) -> list[Block]:
     heading = ""
     for paragraph in _PARAGRAPH.finditer(text):
         start, end = paragraph.span()
-        title = _HEADING.match(text, start, end)
+        title = None if paragraph["fence"] else _HEADING.match(text, start, end)
         if title:
             heading = title.group().lstrip("# ").strip()
             start = title.end()

@@ -11,16 +11,20 @@ import pypdfium2
 
 from fathom.core.errors import ToolError
 from fathom.core.protocols import Document
-from fathom.tools.extract.charset import tidy
+from fathom.tools.extract.charset import clean, tidy
 
 _MAX_PAGES = 2000
 _MAX_CHARS = 4_000_000
 _HYPHEN = re.compile(r"(?<=\w)[\ufffe\u00ad]\r?\n?(?=\w)")  # pdfium's mark for a word that is divided at a line's end
 _SCANNED_CHARS_PER_PAGE = 8
+_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
 
 
-def extract_pdf(data: bytes, url: str = "") -> Document:
-    """The text of a PDF. Raises ToolError when it is encrypted, broken, or holds pictures of pages only."""
+def extract_pdf(data: bytes, url: str = "", charset: str = "") -> Document:
+    """The text of a PDF and where its pages begin.
+
+    Raises ToolError when it is encrypted, broken, or holds pictures of pages only.
+    """
     try:
         pdf = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
@@ -36,13 +40,37 @@ def extract_pdf(data: bytes, url: str = "") -> Document:
             length += len(texts[-1])
             if length > _MAX_CHARS:
                 break
-        title = (pdf.get_metadata_dict(skip_empty=True).get("Title") or "").strip()
+        known = {name: clean(value).strip() for name, value in pdf.get_metadata_dict(skip_empty=True).items()}
     finally:
         pdf.close()
     if length < _SCANNED_CHARS_PER_PAGE * len(texts):
         raise ToolError(f"the PDF has no text: its {pages} pages are probably scanned pictures")
-    text = tidy(_HYPHEN.sub("", "\n\n".join(texts)))
-    return Document(uri=url, title=title[:200], text=text)
+    text, starts = _joined(texts)
+    if len(texts) < pages:
+        text += f"\n\nOnly the first {len(texts)} of {pages} pages were read."
+    written = _DATE.match(known.get("CreationDate", ""))
+    return Document(
+        uri=url,
+        title=known.get("Title", "")[:200],
+        text=text,
+        author=known.get("Author", "")[:200],
+        date="-".join(filter(None, written.groups())) if written else "",
+        pages=starts,
+    )
+
+
+def _joined(texts: list[str]) -> tuple[str, tuple[int, ...]]:
+    """The pages with an empty line between them, and where each begins."""
+    parts: list[str] = []
+    starts: list[int] = []
+    length = 0
+    for page in texts:
+        words = tidy(_HYPHEN.sub("", page))
+        gap = "\n\n" if length and words else ""
+        parts += (gap, words)
+        starts.append(length + len(gap))
+        length += len(gap) + len(words)
+    return "".join(parts), tuple(starts)
 
 
 def _page_text(pdf: pypdfium2.PdfDocument, number: int) -> str:

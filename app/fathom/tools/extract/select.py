@@ -5,6 +5,7 @@ Order, headings, neighbours and offsets are kept. That nothing was found is said
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections import Counter
@@ -15,6 +16,9 @@ from fathom.tools.extract.passages import Block, Span, blocks, sentences
 from fathom.tools.extract.terms import query_terms, terms
 
 GAP = "[...]"
+_USUAL, _SMALLEST = 500, 60
+_BETWEEN = 24
+_LONGEST_HEAD = 300
 _K1, _B = 1.2, 0.75
 _LESS = 0.3
 
@@ -34,13 +38,16 @@ class Selection(NamedTuple):
     whole: bool
 
 
-def select(text: str, request: str, budget_chars: int, *, title: str = "", also: str = "") -> Selection:
+def select(
+    text: str, request: str, budget_chars: int, *, title: str = "", also: str = "", pages: Sequence[int] = ()
+) -> Selection:
     """Pick up to ``budget_chars`` characters of ``text`` for ``request``.
 
-    Words of the document's ``title`` say little of where in it something stands. ``also`` adds words of less weight,
-    for instance the question that the whole run is about. A document that fits is given whole.
+    ``pages`` are the offsets at which its pages begin; their numbers are shown. Words of the document's ``title`` say
+    little of where in it something stands. ``also`` adds words of less weight, for instance the question that the whole
+    run is about. A document that fits is given whole.
     """
-    pieces = blocks(text)
+    pieces = blocks(text, max(_SMALLEST, min(_USUAL, budget_chars // 3)))  # the best one has to fit
     wanted = query_terms(request)
     telling = _telling(wanted, title)
     weights = dict.fromkeys((*query_terms(also), *wanted), _LESS) | dict.fromkeys(telling, 1.0)
@@ -52,10 +59,10 @@ def select(text: str, request: str, budget_chars: int, *, title: str = "", also:
     if len(text.strip()) <= budget_chars:
         spans = [Span(piece.start, piece.end) for piece in pieces]
         return Selection(text.strip(), tuple(spans), best or _first_sentence(text, spans), found, whole=True)
-    chosen = _within_budget(pieces, scores, budget_chars) if found else _beginning(pieces, budget_chars // 4)
+    chosen = _within_budget(text, pieces, scores, budget_chars) if found else _beginning(pieces, budget_chars // 4)
     spans = _merged(pieces, chosen)
     return Selection(
-        _render(text, pieces, chosen), tuple(spans), best or _first_sentence(text, spans), found, whole=False
+        _render(text, pieces, chosen, pages), tuple(spans), best or _first_sentence(text, spans), found, whole=False
     )
 
 
@@ -111,7 +118,7 @@ def _first_sentence(text: str, spans: Sequence[Span]) -> Span | None:
     return next(sentences(text, spans[0].start, spans[0].end), None) if spans else None
 
 
-def _within_budget(pieces: Sequence[Block], scores: Sequence[float], budget: int) -> list[int]:
+def _within_budget(text: str, pieces: Sequence[Block], scores: Sequence[float], budget: int) -> list[int]:
     chosen: set[int] = set()
     used = 0
 
@@ -119,7 +126,8 @@ def _within_budget(pieces: Sequence[Block], scores: Sequence[float], budget: int
         nonlocal used
         if index in chosen or not 0 <= index < len(pieces):
             return True
-        size = pieces[index].end - pieces[index].start + len(GAP) + len(pieces[index].heading) + 8
+        piece = pieces[index]
+        size = piece.end - piece.start + len(GAP) + len(piece.heading) + len(_table_head(text, piece)) + 24
         if used + size > budget:
             return False
         chosen.add(index)
@@ -154,20 +162,44 @@ def _merged(pieces: Sequence[Block], chosen: Sequence[int]) -> list[Span]:
     return merged
 
 
-def _render(text: str, pieces: Sequence[Block], chosen: Sequence[int]) -> str:
+def _render(text: str, pieces: Sequence[Block], chosen: Sequence[int], pages: Sequence[int]) -> str:
+    """The pieces with what tells where they stand: gaps, page numbers, headings, the head of a table.
+
+    Between neighbours the text's own white space is kept: code and lists depend on it.
+    """
     parts: list[str] = []
     previous = -1
     heading = ""
+    page = 0
     for index in chosen:
         piece = pieces[index]
-        if index != previous + 1:
-            parts.append(GAP)
-        if piece.heading != heading:
-            heading = piece.heading
-            if heading:
-                parts.append(f"## {heading}")
-        parts.append(text[piece.start : piece.end])
-        previous = index
+        body = text[piece.start : piece.end]
+        number = bisect.bisect_right(pages, piece.start)
+        between = text[pieces[previous].end : piece.start] if 0 <= previous == index - 1 else "\0"
+        if number == page and piece.heading == heading and len(between) <= _BETWEEN and not between.strip():
+            parts[-1] += between + body
+        else:
+            if index != previous + 1:
+                parts.append(GAP)
+            if number != page:
+                parts.append(f"(page {number})")
+            if piece.heading and piece.heading != heading:
+                parts.append(f"## {piece.heading}")
+            if between == "\0" and (head := _table_head(text, piece)):
+                parts.append(head)
+            parts.append(body)
+        heading, page, previous = piece.heading, number, index
     if chosen and previous != len(pieces) - 1:
         parts.append(GAP)
     return "\n".join(parts)
+
+
+def _table_head(text: str, piece: Block) -> str:
+    """The head of the Markdown table that the piece is cut from, "" when it begins there, or is no table."""
+    if text[piece.start] != "|":
+        return ""
+    gap = text.rfind("\n\n", 0, piece.start)
+    start = gap + 2 if gap >= 0 else 0
+    head = "\n".join(text[start : start + _LONGEST_HEAD].split("\n", 2)[:2])
+    is_head = head.startswith("|") and "\n| ---" in head and len(head) < _LONGEST_HEAD
+    return head if is_head and start + len(head) <= piece.start else ""

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QFrame, QSizePolicy, QTextEdit, QWidget
 from fathom.core.types import Observation
 from fathom.ui import theme
 from fathom.ui.research.timeline_text import display, plain
+from fathom.ui.widgets.resources import placeholder
 
 FIRST_CHARS = 8_000
 Look = Literal["text", "mut", "mark", "head", "mono", "mono_mark"]
@@ -169,7 +170,7 @@ class PlainView(QTextEdit):
         return without_joiners(super().createMimeDataFromSelection())
 
     def loadResource(self, kind: int, name: QUrl | str) -> Any:
-        return None
+        return placeholder(kind)
 
     def sizeHint(self) -> QSize:
         return QSize(400, 200)

@@ -28,6 +28,7 @@ from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import Badge, Card, column
 from fathom.ui.widgets.error_dialog import Dialog
 from fathom.ui.widgets.labels import Label, Rule
+from fathom.ui.widgets.resources import placeholder
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class _Rendering(QRunnable):
 
 
 class ReportBrowser(QTextBrowser):
-    """Shows HTML made here. ``loadResource`` gives nothing, links only tell."""
+    """Shows HTML made here. No file and no address is loaded, links only tell."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -69,7 +70,7 @@ class ReportBrowser(QTextBrowser):
         self.document().setIndentWidth(16)
 
     def loadResource(self, kind: int, name: QUrl | str) -> Any:
-        return None
+        return placeholder(kind)
 
     def createMimeDataFromSelection(self) -> QMimeData:
         return without_joiners(super().createMimeDataFromSelection())

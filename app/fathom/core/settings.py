@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     max_time_s: float = 0.0  # 0: no limit
     scope: Scope = Scope()
     downloads_dir: str = ""  # "": <data folder>/downloads
+    command_s: int = 60  # the longest that one command in the sandbox may run, at most 600
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:

@@ -31,9 +31,9 @@ class Services:
     engine: EngineService
     library: LibraryService
 
-    async def sandbox_state(self) -> SandboxState:
-        """The sandbox's self-test, run now."""
-        return await self_test()
+    async def sandbox_state(self, *, again: bool = False) -> SandboxState:
+        """The sandbox's self-test, run once in the app's life unless ``again``."""
+        return await self_test(again=again)
 
     async def close(self) -> None:
         """End the run, the engine and the database, in this order."""
@@ -77,6 +77,7 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
             results=profile.results,
             only=profile.tools,
             history=sessions.trajectory(session.id).steps,
+            command_s=settings.command_s,
         )
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise

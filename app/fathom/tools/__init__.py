@@ -23,6 +23,7 @@ TOOLS: dict[str, str] = {
     "run_command": "fathom.tools.run_code:RunCommand",
     "run_python_code": "fathom.tools.run_code:RunPythonCode",
     "upload_file_from_local_to_sandbox": "fathom.tools.files:UploadFile",
+    "download_file_from_internet_to_sandbox": "fathom.tools.files:DownloadFromInternet",
     "download_file_from_sandbox_to_local": "fathom.tools.files:DownloadFile",
 }
 """Name -> "module:class"; a class takes one ``ToolContext``. The order is the one in which the model reads them."""
@@ -42,6 +43,7 @@ async def open_toolbox(
     history: Sequence[Step] = (),
     provider_options: dict[str, Any] | None = None,
     fetch_policy: FetchPolicy | None = None,
+    command_s: int = 60,
 ) -> SessionToolbox:
     """The tools of one run; close it with ``await toolbox.close()``.
 
@@ -50,7 +52,8 @@ async def open_toolbox(
     else 6,000); give it from the profile's observation cap, so that passages are chosen and not cut off. ``results`` is
     how many hits a search gives. ``only`` narrows the tools to these names (all when empty). ``history``: the steps of
     an interrupted run that goes on; what they showed may be opened. The web is off unless ``task.scope.web``.
-    ``provider_options`` go to the search provider, ``fetch_policy`` bounds the reading of pages.
+    ``provider_options`` go to the search provider, ``fetch_policy`` bounds the reading of pages, ``command_s`` (at most
+    600) one command in the sandbox.
 
     Takes up to a second the first time in a process: it tries out the sandbox.
     """
@@ -69,5 +72,6 @@ async def open_toolbox(
         history=history,
         provider_options=provider_options,
         fetch_policy=fetch_policy,
+        command_s=command_s,
     )
     return SessionToolbox(context, only=only)

@@ -15,6 +15,7 @@ from fathom.core.protocols import LibraryIndex, Parser, ToolResult
 from fathom.core.types import Observation, Scope, Step, Task
 from fathom.tools.addresses import FetchPolicy
 from fathom.tools.sandbox.holder import SandboxHolder
+from fathom.tools.sandbox.settings import COMMAND_S
 from fathom.tools.seen import SeenAddresses, addresses_in
 
 LINK = "   link: "
@@ -69,6 +70,7 @@ class ToolContext:
         history: Sequence[Step] = (),
         provider_options: dict[str, Any] | None = None,
         fetch_policy: FetchPolicy | None = None,
+        command_s: int = COMMAND_S,
     ) -> ToolContext:
         """Try out the sandbox, and note the addresses that the question and the steps so far have shown."""
         context = cls(
@@ -76,7 +78,7 @@ class ToolContext:
             question=task.question,
             library=library,
             parser=parser,
-            sandbox=await SandboxHolder.open(session_dir),
+            sandbox=await SandboxHolder.open(session_dir, command_s=command_s),
             attachments=task.attachments,
             downloads_dir=downloads_dir,
             compact=compact,
@@ -123,6 +125,10 @@ class SessionTool:
     def unavailable(self) -> str:
         """Why the tool is off for the whole run, "" when it is on."""
         return ""
+
+    def off_by_choice(self) -> bool:
+        """Whether it is off because the person wanted it so: then nobody needs to be told."""
+        return False
 
     def offered(self) -> bool:
         """Whether the model may call it in this turn."""

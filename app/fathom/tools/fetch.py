@@ -38,21 +38,24 @@ class Page(NamedTuple):
     charset: str = ""
 
 
-async def fetch(url: str, policy: FetchPolicy) -> Page:
-    """Get ``url``. Raises ToolError for everything that can go wrong, in words that the model can use."""
+async def fetch(url: str, policy: FetchPolicy, *, any_kind: bool = False) -> Page:
+    """Get ``url``. Raises ToolError for everything that can go wrong, in words that the model can use.
+
+    ``any_kind``: whatever it is, also what cannot be read as text; its ``kind`` says nothing then.
+    """
     try:
         async with asyncio.timeout(policy.total_s):
-            return await _follow(url, policy)
+            return await _follow(url, policy, any_kind)
     except TimeoutError:
         raise ToolError(f"{url} did not answer within {policy.total_s:g} s") from None
 
 
-async def _follow(url: str, policy: FetchPolicy) -> Page:
+async def _follow(url: str, policy: FetchPolicy, any_kind: bool) -> Page:
     timeout = httpx.Timeout(policy.total_s, connect=policy.connect_s)
     # trust_env: a proxy or a .netrc from the environment would go around the address check
     async with httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False) as client:
         for _hop in range(policy.max_hops + 1):
-            outcome = await _one_hop(client, url, policy)
+            outcome = await _one_hop(client, url, policy, any_kind)
             if isinstance(outcome, Page):
                 return outcome
             client.cookies.clear()
@@ -63,7 +66,7 @@ async def _follow(url: str, policy: FetchPolicy) -> Page:
     raise ToolError(f"more than {policy.max_hops} redirects; the last one led to {url}")
 
 
-async def _one_hop(client: httpx.AsyncClient, url: str, policy: FetchPolicy) -> Page | str:
+async def _one_hop(client: httpx.AsyncClient, url: str, policy: FetchPolicy, any_kind: bool) -> Page | str:
     """The page, or the address it redirects to."""
     host, port = _target(url, policy)
     addresses = await checked_addresses(host, port, policy.resolver, policy.allow_loopback)
@@ -78,7 +81,7 @@ async def _one_hop(client: httpx.AsyncClient, url: str, policy: FetchPolicy) -> 
         except httpx.HTTPError as error:
             raise ToolError(f"{url} could not be read: {type(error).__name__} {error}".rstrip()) from None
         try:
-            return await _received(response, url, policy)
+            return await _received(response, url, policy, any_kind)
         except httpx.HTTPError as error:
             raise ToolError(f"{url} broke off: {type(error).__name__} {error}".rstrip()) from None
         finally:
@@ -118,7 +121,7 @@ def _pinned(client: httpx.AsyncClient, url: str, address: str) -> httpx.Request:
     )
 
 
-async def _received(response: httpx.Response, url: str, policy: FetchPolicy) -> Page | str:
+async def _received(response: httpx.Response, url: str, policy: FetchPolicy, any_kind: bool) -> Page | str:
     if response.status_code in _REDIRECTS and "location" in response.headers:
         return str(response.headers["location"])
     body = b""
@@ -132,7 +135,7 @@ async def _received(response: httpx.Response, url: str, policy: FetchPolicy) -> 
     if not response.is_success:
         said = " ".join(body[:_ERROR_BODY].decode("utf-8", "replace").split())
         raise ToolError(f"{url} answered {response.status_code} {response.reason_phrase}: {said}".rstrip(": "))
-    kind = _kind(response.headers.get("content-type", ""), body, url)
+    kind = "text" if any_kind else _kind(response.headers.get("content-type", ""), body, url)
     return Page(url, body, kind, response.charset_encoding or "")
 
 

@@ -258,7 +258,21 @@ def test_an_error_on_this_side_while_a_file_comes_out_passes_through(box):
 
     with pytest.raises(OSError, match="No space"):
         box.wait(read())
-    assert box.sh("echo alive").output == "alive\n"
+    assert box.sh("stat -c %s data").output == "500000\n"  # the sandbox is the same one
+
+
+def test_an_error_on_this_side_while_a_file_goes_in_passes_through_and_leaves_no_half_file(box):
+    async def broken():
+        yield b"x" * 200_000
+        raise OSError(5, "Input/output error")
+
+    async def write():
+        session, _ = await box.holder.find("")
+        await session.write_file("folder/half", broken())
+
+    with pytest.raises(OSError, match="Input/output"):
+        box.wait(write())
+    assert box.sh("ls folder | wc -l").output == "0\n"
 
 
 @pytest.mark.parametrize(

@@ -163,8 +163,7 @@ async def _sandbox(_settings: Settings) -> Check:
             state="ok",
             summary=f"code runs in a sandbox ({state.backend}) without network, home or keys: {len(held)} of "
             f"{len(state.checks)} attacks failed{python}",
-            remedy=state.remark,
-            detail=detail,
+            detail="\n".join(filter(None, (state.remark, detail))),
         )
     return Check(
         name="sandbox",

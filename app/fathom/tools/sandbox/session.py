@@ -28,6 +28,7 @@ from fathom.tools.sandbox.tree import remove_tree
 
 START_S = 20.0
 GRACE_S = 15.0
+FILE_S = 300.0
 _PIPE = 2**16
 _REASONS = {
     "flood": f"[stopped: more than {FLOOD_BYTES // 2**20} MiB of output]",
@@ -142,15 +143,17 @@ class SandboxSession:
 
         async def send() -> None:
             self._send(b"W", msgspec.json.encode({"parts": parts}))
-            async for chunk in data:
-                for start in range(0, len(chunk), CHUNK):
-                    self._send(b"D", chunk[start : start + CHUNK])
-                    await self._drained()
-            self._send(b"E", b"")
+            ending = b"S"  # when ``data`` breaks off: the half file is taken away
+            try:
+                async for chunk in data:
+                    for start in range(0, len(chunk), CHUNK):
+                        self._send(b"D", chunk[start : start + CHUNK])
+                        await self._drained()
+                ending = b"E"
+            finally:
+                self._send(ending, b"")
 
-        reply, _ = await self._exchange(send, lambda _: None, None)
-        if reply is None:
-            raise ToolError(_GONE)
+        reply = await self._moved(send, lambda _: None)
         shown = "/".join(parts)
         if reply.problem == "exists":
             raise ToolError(f"there is already a file {shown} in the sandbox; choose another name")
@@ -166,20 +169,25 @@ class SandboxSession:
         """
         parts = workspace_parts(path)
         size = 0
+        failure: Exception | None = None
 
-        def bounded(chunk: bytes) -> None:
-            nonlocal size
+        def taken(chunk: bytes) -> None:
+            nonlocal size, failure
             size += len(chunk)
             if size > MAX_FILE:
                 raise _BrokenError
-            take(chunk)
+            if failure is None:  # after one the rest passes by, so that the sandbox can be used again
+                try:
+                    take(chunk)
+                except Exception as error:
+                    failure = error
 
         async def send() -> None:
             self._send(b"G", msgspec.json.encode({"parts": parts}))
 
-        reply, _ = await self._exchange(send, bounded, None)
-        if reply is None:
-            raise ToolError(_GONE)
+        reply = await self._moved(send, taken)
+        if failure is not None:
+            raise failure
         if reply.problem:
             raise ToolError(f"{'/'.join(parts)} was not given out by the sandbox: {reply.problem}")
         return size
@@ -225,6 +233,15 @@ class SandboxSession:
             notes=tuple(notes),
         )
 
+    async def _moved(self, send: Callable[[], Any], take: Callable[[bytes], object]) -> _Reply:
+        """The reply to a file's request. Raises ToolError when there is none, or none in time."""
+        reply, late = await self._exchange(send, take, FILE_S)
+        if late:
+            raise ToolError(f"moving the file took more than {FILE_S:.0f} s and was given up")
+        if reply is None:
+            raise ToolError(_GONE)
+        return reply
+
     async def _exchange(
         self, send: Callable[[], Any], take: Callable[[bytes], object], timeout_s: float | None
     ) -> tuple[_Reply | None, bool]:
@@ -245,15 +262,12 @@ class SandboxSession:
             except _BrokenError:
                 await self._kill()
                 return None, False
-            except BaseException:  # out of ``send`` or ``take``: the frames are out of step
-                await self._kill()
-                raise
 
     async def _asked(self, send: Callable[[], Any], take: Callable[[bytes], object]) -> _Reply:
         sending = asyncio.ensure_future(send())
         try:
             reply = await self._reply(take)
-            await sending
+            await sending  # what went wrong with it is told now: the reply has come, so the frames are in step
             return reply
         finally:
             sending.cancel()

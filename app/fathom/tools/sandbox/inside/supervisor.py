@@ -185,7 +185,9 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 os.nice(5)  # the supervisor and the window come first
             if sys.platform == "linux":
-                ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # dumpable, for the next line; so it is after the start anyway
+                libc = ctypes.CDLL(None)
+                libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # it does not outlive the supervisor
+                libc.prctl(4, 1, 0, 0, 0)  # dumpable, for the next line; so it is after the start anyway
             with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
                 file.write("1000")
             os.chdir(self._settings["workspace"])

@@ -121,6 +121,12 @@ def test_a_program_that_is_not_there_is_told(box):
     assert result.exit_code == 127 and "/no/such/program could not be started" in result.output
 
 
+def test_what_runs_longer_than_a_second_gives_way_to_others(box):
+    assert box.sh("nice").output == "0\n"
+    assert box.sh("while [ $(nice) = 0 ]; do sleep 0.2; done; nice").output == "10\n"
+    assert box.sh("nice").output == "0\n"
+
+
 def test_processor_time_is_limited_over_all_threads(tmp_path):
     async def main():
         limits = Limits()

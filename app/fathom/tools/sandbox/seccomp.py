@@ -129,9 +129,9 @@ _OWN_ONLY = {
     "sched_setscheduler": (144, 119, 0),
     "sched_setaffinity": (203, 122, 0),
     "sched_setattr": (314, 274, 0),
-    "setpriority": (141, 140, 1),
     "ioprio_set": (251, 30, 1),
 }
+_OWN_ONLY_ALONE = {"setpriority": (141, 140, 1)}  # in a namespace the supervisor has to use it under the same filter
 # F_SETOWN, F_SETOWN_EX, FIOSETOWN, SIOCSPGRP have another process signalled: the call, the argument, its value
 _OWNERS = (((72, 25), 1, 8), ((72, 25), 1, 15), ((16, 29), 1, 0x8901), ((16, 29), 1, 0x8902))
 _UTIMENSAT = (280, 88)
@@ -164,7 +164,7 @@ def program(machine: str | None = None, *, alone: bool = False, signals: bool = 
     code += [_op(_EQUAL, _CLONE3[column], 0, 1), _refuse(errno.ENOSYS)]
     code += _by_argument(_CLONE[column], 0, _op(_ANY_BIT, _NEW_NAMESPACE, 0, 1), errno.EPERM)
     code += _by_argument(_SOCKET[column], 0, _op(_EQUAL, _AF_UNIX, 1, 0), errno.EAFNOSUPPORT)
-    for *call, place in _OWN_ONLY.values():
+    for *call, place in (_OWN_ONLY | (_OWN_ONLY_ALONE if alone else {})).values():
         code += _by_argument(call[column], place, _op(_EQUAL, 0, 1, 0), errno.EPERM)
     if alone:
         code += _unless_null(_UTIMENSAT[column], 1, errno.EPERM)  # on an open file it is fine, by a name it is not

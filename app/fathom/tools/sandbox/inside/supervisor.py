@@ -31,6 +31,7 @@ from fathom.tools.sandbox.inside.usage import Usage
 
 FLOOD_BYTES = 64 * 2**20
 WATCH_S = 0.05
+YIELD_S = 1.0  # what runs longer gives way to the supervisor and the window; what is short is not to wait
 SWEEP_S = 10.0
 
 
@@ -182,8 +183,6 @@ class Supervisor:
             os.closerange(max(descriptors) + 1, 256)
             if cpu_limit:
                 _limit(resource.RLIMIT_CPU, self._settings["cpu_s"])
-            with contextlib.suppress(OSError):
-                os.nice(5)  # the supervisor and the window come first
             if sys.platform == "linux":
                 libc = ctypes.CDLL(None)
                 libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # it does not outlive the supervisor
@@ -216,7 +215,8 @@ class Supervisor:
             os.set_blocking(feeding, False)
             poller.register(feeding, select.POLLOUT)
         total = 0
-        looked = time.monotonic()
+        looked = started = time.monotonic()
+        yields = False
         cpu_before = cpu_s(pid) if status >= 0 else 0.0
         try:
             while True:
@@ -252,6 +252,10 @@ class Supervisor:
                     if reason:
                         return reason
                     looked = time.monotonic()
+                    if not yields and looked - started > YIELD_S:
+                        yields = True
+                        with contextlib.suppress(OSError):
+                            os.setpriority(os.PRIO_PGRP, pid, 10)
         finally:
             if feeding >= 0:
                 os.close(feeding)

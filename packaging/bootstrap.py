@@ -34,7 +34,10 @@ STATE = VENV / "engine-build.json"
 LOCK = VENV / "engine-build.lock"
 LOG = VENV / "engine-build.log"
 
+SANDBOX = VENV / "share" / "fathom" / "sandbox"  # the app looks for it there (fathom.tools.sandbox.packages)
+
 ENGINE = ("llama-cpp-python", "llguidance")
+SANDBOX_PACKAGES = ("numpy", "pandas")  # for the code that a model writes
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 WINDOW_PACKAGES = [
@@ -283,6 +286,7 @@ def build_engine() -> int:
             if stamped("engine", engine_stamp(kind)) and importable():
                 model = fetch_model()
                 write_state(state="ready")
+                sandbox_packages()
                 return model
             code = _build(kind)
     except BlockingIOError:
@@ -290,6 +294,7 @@ def build_engine() -> int:
         while building():
             time.sleep(1)
         return 0 if read_state().get("state") == "ready" else 1
+    sandbox_packages()
     with contextlib.suppress(SetupError):
         system_packages(LATER_PACKAGES)
     return code
@@ -379,9 +384,11 @@ def _fail(why: str) -> int:
 
 def start_build() -> None:
     """Build in a process of its own that outlives this one, unless it is done or under way."""
-    if engine_ready(device()) or building():
+    ready = engine_ready(device())
+    if (ready and sandbox_ready()) or building():
         return
-    write_state(state="preparing", started=time.time())  # so that the window knows of it at once
+    if not ready:
+        write_state(state="preparing", started=time.time())  # so that the window knows of it at once
     options: dict[str, object] = {"creationflags": 0x00000208} if WINDOWS else {"start_new_session": True}
     subprocess.Popen(  # type: ignore[call-overload]
         [sys.executable, str(Path(__file__).resolve()), "build-engine"],
@@ -390,6 +397,65 @@ def start_build() -> None:
         stderr=subprocess.DEVNULL,
         **options,
     )
+
+
+# --- the Python of the sandbox ----------------------------------------------------------------------------------------
+
+
+def sandbox_python() -> str | None:
+    """The system's Python, which is the one inside the sandbox; None where there is no such sandbox."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return next((path for path in ("/usr/bin/python3", "/usr/local/bin/python3") if Path(path).exists()), None)
+
+
+def sandbox_manifest() -> dict[str, object] | None:
+    """What has to be in the sandbox's folder, None where there is no such sandbox."""
+    python = sandbox_python()
+    if python is None:
+        return None
+    words = "import sys; print('%d.%d' % sys.version_info[:2])"
+    version = subprocess.run([python, "-I", "-c", words], capture_output=True, text=True, check=False).stdout.strip()
+    pinned = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines() if "==" in line)
+    return {"python": version, "packages": [f"{name}=={pinned[name]}" for name in SANDBOX_PACKAGES]}
+
+
+def sandbox_ready() -> bool:
+    """Whether the sandbox's packages are there, or cannot be had on this system."""
+    wanted = sandbox_manifest()
+    if wanted is None:
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((SANDBOX / "fathom-packages.json").read_text()) == wanted
+    return False
+
+
+def sandbox_packages() -> None:
+    """Install numpy and pandas for the sandbox's Python into a folder of their own: whole, or not at all.
+
+    Without them Fathom works, and says that they are not there; so nothing is raised.
+    """
+    wanted, python = sandbox_manifest(), sandbox_python()
+    if wanted is None or python is None or sandbox_ready():
+        return
+    say("installing numpy and pandas for the sandbox")
+    temporary = SANDBOX.with_name("sandbox.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    words = ["--quiet", "--target", str(temporary), "--no-compile", "--only-binary=:all:", "--implementation", "cp"]
+    words += ["--python-version", str(wanted["python"]), *SANDBOX_PACKAGES]
+    try:
+        run(pip("install", *words), "installing numpy and pandas for the sandbox")
+        for tests in [*temporary.glob("*/tests"), *temporary.glob("numpy/*/tests"), temporary / "bin"]:
+            shutil.rmtree(tests, ignore_errors=True)  # half of their size
+        # By the Python that will read it: inside, nothing can be written there
+        subprocess.run([python, "-I", "-m", "compileall", "-q", str(temporary)], capture_output=True, check=False)
+        (temporary / "fathom-packages.json").write_text(json.dumps(wanted))
+        shutil.rmtree(SANDBOX, ignore_errors=True)
+        temporary.rename(SANDBOX)
+    except (SetupError, OSError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        say(f"the sandbox's Python stays without numpy and pandas: {str(error).splitlines()[-1]}")
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -405,6 +471,9 @@ def setup(engine: str, extras: str = "") -> int:
     elif engine == "wait" and not (engine_ready(device()) and read_state().get("state") == "ready"):
         say("building the engine (some minutes the first time)")
         return build_engine()
+    if engine == "wait":
+        with contextlib.suppress(BlockingIOError), held_lock():
+            sandbox_packages()
     return 0
 
 

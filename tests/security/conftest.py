@@ -2,53 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
+from attacked_box import Box, working
 
 from fathom.core.protocols import SandboxResult
-from fathom.tools.sandbox import self_test
-from fathom.tools.sandbox.bubblewrap import BubblewrapSandbox
+from fathom.tools.sandbox.probe import trial_workspace
+from fathom.tools.sandbox.settings import Limits
 
 
 @pytest.fixture
-def sandbox() -> Iterator[BubblewrapSandbox]:
-    """A sandbox with an empty workspace. Its absence fails the tests: they are what shows that it holds."""
-    state = asyncio.run(self_test())
-    assert state.available, f"{state.reason}. {state.remedy}"
-    folder = Path(tempfile.mkdtemp(prefix="fathom-test-"))
-    folder.chmod(0o711)  # as root the sandbox runs under another id
-    made = BubblewrapSandbox(folder / "workspace", disable_userns=state.disable_userns)
-    yield made
-    asyncio.run(made.close())
-    shutil.rmtree(folder)
+def make_box() -> Iterator[Callable[..., Box]]:
+    """``make_box("bubblewrap", Limits(...))``; closed at the end of the test."""
+    made: list[Box] = []
+
+    def make(name: str = "bubblewrap", limits: Limits | None = None) -> Box:
+        made.append(Box(working(name).launch(trial_workspace, limits or Limits())))
+        return made[-1]
+
+    yield make
+    for box in made:
+        box.close()
 
 
 @pytest.fixture
-def sh(sandbox: BubblewrapSandbox) -> Callable[..., SandboxResult]:
+def box(make_box: Callable[..., Box]) -> Box:
+    """A sandbox with an empty workspace."""
+    return make_box()
+
+
+@pytest.fixture
+def sh(box: Box) -> Callable[..., SandboxResult]:
     """``sh("command", timeout_s=60)`` in the sandbox."""
-
-    def run(command: str, timeout_s: float = 60.0) -> SandboxResult:
-        return asyncio.run(sandbox.run(["/bin/sh", "-c", command], timeout_s=timeout_s))
-
-    return run
+    return box.sh
 
 
 @pytest.fixture
-def py(sandbox: BubblewrapSandbox) -> Callable[..., SandboxResult]:
+def py(box: Box) -> Callable[..., SandboxResult]:
     """``py("code", timeout_s=60)`` in the sandbox."""
-
-    def run(code: str, timeout_s: float = 60.0) -> SandboxResult:
-        return asyncio.run(sandbox.run(["/usr/bin/python3", "-"], stdin=code, timeout_s=timeout_s))
-
-    return run
+    return box.py
 
 
 class Handler(BaseHTTPRequestHandler):

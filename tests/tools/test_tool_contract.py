@@ -70,6 +70,7 @@ def test_the_arguments_are_those_of_the_paper():
         "run_command": {"command", "sandbox_id"},
         "run_python_code": {"code_block", "sandbox_id"},
         "upload_file_from_local_to_sandbox": {"sandbox_id", "local_file_path", "sandbox_file_path"},
+        "download_file_from_internet_to_sandbox": {"sandbox_id", "url", "sandbox_file_path"},
         "download_file_from_sandbox_to_local": {"sandbox_id", "sandbox_file_path", "local_filename"},
     }
 
@@ -112,18 +113,3 @@ def test_without_a_sandbox_nothing_is_run_and_the_reason_and_remedy_are_told(lib
     observation = asyncio.run(toolbox.call(call))
     assert observation.is_error and "is off: bubblewrap is not installed" in observation.text
     assert not touched.exists()
-
-
-def test_python_is_off_where_there_is_no_interpreter_inside(library, tmp_path):
-    context = ToolContext(
-        scope=Scope(),
-        library=library,
-        parser=ParserClient(),
-        sandbox=SandboxHolder(SandboxState(available=True, python=False), tmp_path / "session"),
-        downloads_dir=tmp_path,
-    )
-    toolbox = SessionToolbox(context)
-    assert "run_command" in [spec.name for spec in toolbox.all_specs()]
-    assert toolbox.notices() == [
-        "run_python_code is off: there is no /usr/bin/python3 on this computer. Install it: sudo apt install python3."
-    ]

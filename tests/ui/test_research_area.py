@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton
 from workbench import QUESTION, READY, Workbench, run_qt, until
 
 from fathom.core.events import RunFailed, RunInterrupted, StepStarted
+from fathom.tools.sandbox.attacks import NAMES
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.main_window import MainWindow
@@ -254,6 +255,12 @@ def test_settings_test_the_sandbox_and_change_the_theme(app: QApplication, fatho
             one.settings.attach(one.bench.services)
             await until(lambda: "sandbox" in one.settings.sandbox_line.label.text().lower())
             await until(lambda: one.settings.sandbox_line.icon.name != "running")
+            lines = [one.settings.attacks.itemAt(n).widget() for n in range(one.settings.attacks.count())]
+            assert [line.label.text() for line in lines] == list(NAMES.values()) and len(lines) == 10
+            one.settings.test.click()
+            await until(lambda: one.settings.sandbox_line.icon.name == "running")
+            await until(lambda: one.settings.sandbox_line.icon.name != "running")
+            assert one.settings.attacks.count() == 10
             dark = next(button for button in one.settings.modes.buttons() if button.text() == "Dark")
             dark.click()
             assert theme.is_dark()

@@ -101,6 +101,7 @@ def test_fold_tells_failures_in_words() -> None:
         ("run_command", "Ran a command"),
         ("create_sandbox", "Made a workspace"),
         ("upload_file_from_local_to_sandbox", "Copied a file in"),
+        ("download_file_from_internet_to_sandbox", "Fetched a file"),
         ("download_file_from_sandbox_to_local", "Saved a file"),
         ("something_else", "Used"),
     ],

@@ -31,4 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{MARKS[check.state]}  {check.name:<9} {check.summary}")
             if check.remedy:
                 print(f"{'':<19} do: {check.remedy}")
+            if check.name == "sandbox":
+                for line in check.detail.splitlines():
+                    print(f"{'':<19} {line}")
     return EXIT_ERROR if broken else EXIT_ANSWERED

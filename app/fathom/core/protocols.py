@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from typing import ClassVar, Literal, Protocol
 
 import msgspec
@@ -290,24 +289,36 @@ class Extractor(Protocol):
 
 
 class Sandbox(Protocol):
-    """A place to run code without network, home or keys."""
+    """A place to run code without network, home or keys. Only its workspace and its Python last between calls."""
 
     @property
     def id(self) -> str: ...
 
     async def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> SandboxResult: ...
 
-    def inside(self, path: str) -> Path:
-        """The host path of a path in the sandbox's workspace. Raises ToolError when it lies outside of it."""
+    async def python(self, code: str, *, timeout_s: float = 60.0) -> SandboxResult:
+        """Run code in the interpreter that keeps its variables."""
+        ...
+
+    async def write_file(self, path: str, data: AsyncIterator[bytes]) -> int:
+        """Write a new file of the workspace; gives its size. Raises ToolError when the path lies outside of it."""
+        ...
+
+    async def read_file(self, path: str, take: Callable[[bytes], object]) -> int:
+        """Hand a regular file of the workspace to ``take``; gives its size. Raises ToolError for anything else."""
         ...
 
     async def close(self) -> None: ...
 
 
 class SandboxResult(msgspec.Struct, frozen=True, kw_only=True):
-    """``output`` is stdout and stderr as they came, cut in the middle; ``exit_code`` is None after a time-out."""
+    """``output`` is stdout and stderr as they came, cut in the middle; ``exit_code`` is None after a time-out.
+
+    ``notes`` say what was lost on the way: the interpreter's variables, or the whole sandbox.
+    """
 
     output: str
     exit_code: int | None
     seconds: float
     timed_out: bool = False
+    notes: tuple[str, ...] = ()

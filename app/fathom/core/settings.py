@@ -82,6 +82,7 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     page_cache_mb: int = 200  # room for saved copies; 0: none are kept
     extract_model: str = ""  # path of a GGUF that reads long pages for the main model; "": none does
     extra_ports: tuple[int, ...] = ()  # ports that pages may be read from besides 80 and 443
+    command_s: int = 60  # the longest that one command in the sandbox may run, at most 600
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:

@@ -38,9 +38,9 @@ class Services:
     pages: PageStore | None = None
     extractor: EngineExtractor | None = None
 
-    async def sandbox_state(self) -> SandboxState:
-        """The sandbox's self-test, run now."""
-        return await self_test()
+    async def sandbox_state(self, *, again: bool = False) -> SandboxState:
+        """The sandbox's self-test, run once in the app's life unless ``again``."""
+        return await self_test(again=again)
 
     async def close(self) -> None:
         """End the run, the engine and the database, in this order."""
@@ -113,6 +113,7 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
             fetch_policy=fetch_policy(settings),
             pages=pages,
             extractor=extractor,
+            command_s=settings.command_s,
         )
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise

@@ -23,6 +23,7 @@ from fathom.prompting.profiles import load_profile
 from fathom.services.engine_build import EngineBuild
 from fathom.store.database import open_database
 from fathom.tools.sandbox import self_test
+from fathom.tools.sandbox.attacks import NAMES
 from fathom.weights import embedded, gguf
 from fathom.workers.client import EngineClient
 
@@ -152,13 +153,24 @@ async def _test_sentence(client: EngineClient) -> float:
 
 async def _sandbox(_settings: Settings) -> Check:
     state = await self_test()
+    held = [NAMES[attack] for attack, holds in state.checks.items() if holds]
+    failed = [NAMES[attack] for attack, holds in state.checks.items() if not holds]
+    detail = "\n".join([*(f"held: {name}" for name in held), *(f"failed: {name}" for name in failed)])
     if state.available:
-        return Check(name="sandbox", state="ok", summary="code runs in a sandbox without network, home or keys")
+        python = f"; Python with {', '.join(state.packages)}" if state.packages else "; Python without numpy and pandas"
+        return Check(
+            name="sandbox",
+            state="ok",
+            summary=f"code runs in a sandbox ({state.backend}) without network, home or keys: {len(held)} of "
+            f"{len(state.checks)} attacks failed{python}",
+            detail="\n".join(filter(None, (state.remark, detail))),
+        )
     return Check(
         name="sandbox",
         state="warning",
         summary=f"the tools that run code are off: {state.reason}",
         remedy=state.remedy,
+        detail=detail,
     )
 
 

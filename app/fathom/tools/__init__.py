@@ -24,6 +24,7 @@ TOOLS: dict[str, str] = {
     "run_command": "fathom.tools.run_code:RunCommand",
     "run_python_code": "fathom.tools.run_code:RunPythonCode",
     "upload_file_from_local_to_sandbox": "fathom.tools.files:UploadFile",
+    "download_file_from_internet_to_sandbox": "fathom.tools.files:DownloadFromInternet",
     "download_file_from_sandbox_to_local": "fathom.tools.files:DownloadFile",
 }
 """Name -> "module:class"; a class takes one ``ToolContext``. The order is the one in which the model reads them."""
@@ -46,6 +47,7 @@ async def open_toolbox(
     supervisor: Supervisor | None = None,
     pages: PageCache | None = None,
     extractor: Extractor | None = None,
+    command_s: int = 60,
 ) -> SessionToolbox:
     """The tools of one run; close it with ``await toolbox.close()``.
 
@@ -55,8 +57,9 @@ async def open_toolbox(
     how many hits a search gives. ``only`` narrows the tools to these names (all when empty). ``history``: the steps of
     an interrupted run that goes on; what they showed may be opened. The web is off unless ``task.scope.web``.
     ``search`` are the services that search it, ``fetch_policy`` bounds the reading of pages, ``pages`` keeps copies of
-    them (without it every page is fetched), and ``extractor`` reads long ones for the model. ``supervisor`` is asked
-    for leave and told of fall-backs; without one, whatever would be asked is refused.
+    them (without it every page is fetched), and ``extractor`` reads long ones for the model. ``command_s`` (at most
+    600) bounds one command in the sandbox. ``supervisor`` is asked for leave and told of fall-backs; without one,
+    whatever would be asked is refused.
 
     Takes up to a second the first time in a process: it tries out the sandbox.
     """
@@ -78,5 +81,6 @@ async def open_toolbox(
         supervisor=supervisor,
         pages=pages,
         extractor=extractor,
+        command_s=command_s,
     )
     return SessionToolbox(context, only=only)

@@ -17,6 +17,7 @@ from fathom.tools.addresses import FetchPolicy
 from fathom.tools.pages import PageReader
 from fathom.tools.permission import Gate
 from fathom.tools.sandbox.holder import SandboxHolder
+from fathom.tools.sandbox.settings import COMMAND_S
 from fathom.tools.search.panel import SearchPanel
 from fathom.tools.seen import SeenAddresses, addresses_in
 
@@ -81,6 +82,7 @@ class ToolContext:
         supervisor: Supervisor | None = None,
         pages: PageCache | None = None,
         extractor: Extractor | None = None,
+        command_s: int = COMMAND_S,
     ) -> ToolContext:
         """Try out the sandbox, and note the addresses that the question and the steps so far have shown."""
         context = cls(
@@ -88,7 +90,7 @@ class ToolContext:
             question=task.question,
             library=library,
             parser=parser,
-            sandbox=await SandboxHolder.open(session_dir),
+            sandbox=await SandboxHolder.open(session_dir, command_s=command_s),
             attachments=task.attachments,
             downloads_dir=downloads_dir,
             compact=compact,
@@ -138,6 +140,10 @@ class SessionTool:
     def unavailable(self) -> str:
         """Why the tool is off for the whole run, "" when it is on."""
         return ""
+
+    def off_by_choice(self) -> bool:
+        """Whether it is off because the person wanted it so: then nobody needs to be told."""
+        return False
 
     def offered(self) -> bool:
         """Whether the model may call it in this turn."""

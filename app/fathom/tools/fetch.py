@@ -39,24 +39,29 @@ class Page(NamedTuple):
     charset: str = ""
 
 
-async def fetch(url: str, policy: FetchPolicy) -> Page:
-    """Get ``url``. Raises ToolError for everything that can go wrong, in words that the model can use."""
+async def fetch(url: str, policy: FetchPolicy, *, any_kind: bool = False) -> Page:
+    """Get ``url``. Raises ToolError for everything that can go wrong, in words that the model can use.
+
+    ``any_kind``: whatever it is, also what cannot be read as text; its ``kind`` says nothing then.
+    """
     started = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout_at(started + policy.total_s) as deadline:
-            return await _follow(url, policy, deadline, started)
+            return await _follow(url, policy, any_kind, deadline, started)
     except TimeoutError:
         within = (deadline.when() or started) - started
         said = "its redirects did not end" if within < policy.total_s else "it did not answer"
         raise ToolError(f"{url} was given up: {said} within {within:g} s") from None
 
 
-async def _follow(url: str, policy: FetchPolicy, deadline: asyncio.Timeout, started: float) -> Page:
+async def _follow(url: str, policy: FetchPolicy, any_kind: bool, deadline: asyncio.Timeout, started: float) -> Page:
     timeout = httpx.Timeout(policy.total_s, connect=policy.connect_s)
     # trust_env: a proxy or a .netrc from the environment would go around the address check
     async with httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False) as client:
         for _hop in range(policy.max_hops + 1):
-            outcome = await _one_hop(client, url, policy, lambda: deadline.reschedule(started + policy.total_s))
+            outcome = await _one_hop(
+                client, url, policy, any_kind, lambda: deadline.reschedule(started + policy.total_s)
+            )
             if isinstance(outcome, Page):
                 return outcome
             deadline.reschedule(started + min(policy.redirects_s, policy.total_s))
@@ -68,7 +73,9 @@ async def _follow(url: str, policy: FetchPolicy, deadline: asyncio.Timeout, star
     raise ToolError(f"more than {policy.max_hops} redirects; the last one led to {url}")
 
 
-async def _one_hop(client: httpx.AsyncClient, url: str, policy: FetchPolicy, arrived: Callable[[], None]) -> Page | str:
+async def _one_hop(
+    client: httpx.AsyncClient, url: str, policy: FetchPolicy, any_kind: bool, arrived: Callable[[], None]
+) -> Page | str:
     """The page, or the address it redirects to. ``arrived`` is called when a page's head has come."""
     host, port = _target(url, policy)
     addresses = await checked_addresses(host, port, policy.resolver, policy.allow_loopback)
@@ -83,7 +90,7 @@ async def _one_hop(client: httpx.AsyncClient, url: str, policy: FetchPolicy, arr
         except httpx.HTTPError as error:
             raise ToolError(f"{url} could not be read: {type(error).__name__} {error}".rstrip()) from None
         try:
-            return await _received(response, url, policy, arrived)
+            return await _received(response, url, policy, any_kind, arrived)
         except httpx.HTTPError as error:
             raise ToolError(f"{url} broke off: {type(error).__name__} {error}".rstrip()) from None
         finally:
@@ -123,7 +130,9 @@ def _pinned(client: httpx.AsyncClient, url: str, address: str) -> httpx.Request:
     )
 
 
-async def _received(response: httpx.Response, url: str, policy: FetchPolicy, arrived: Callable[[], None]) -> Page | str:
+async def _received(
+    response: httpx.Response, url: str, policy: FetchPolicy, any_kind: bool, arrived: Callable[[], None]
+) -> Page | str:
     if response.status_code in _REDIRECTS and "location" in response.headers:
         return str(response.headers["location"])
     arrived()
@@ -143,6 +152,8 @@ async def _received(response: httpx.Response, url: str, policy: FetchPolicy, arr
     if not response.is_success:
         told = " ".join(data[:_ERROR_BODY].decode("utf-8", "replace").split())
         raise ToolError(f"{url} answered {response.status_code} {response.reason_phrase}: {told}".rstrip(": "))
+    if any_kind:
+        return Page(url, data, "text", response.charset_encoding or "")
     try:
         kind = kind_of(data, response.headers.get("content-type", ""), response.url.path)
     except ToolError as error:

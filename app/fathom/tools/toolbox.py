@@ -30,11 +30,14 @@ class SessionToolbox:
         self._context = context
         self._tools: dict[str, SessionTool] = {}
         self._off: dict[str, str] = {}
+        self._chosen_off: set[str] = set()
         for name in only or TOOLS:
             tool: SessionTool = registry.load(TOOLS, name, "tool")(context)
             reason = tool.unavailable()
             if reason:
                 self._off[name] = reason
+                if tool.off_by_choice():
+                    self._chosen_off.add(name)
             else:
                 self._tools[name] = tool
 
@@ -54,9 +57,11 @@ class SessionToolbox:
         return tuple(self._spec(tool, self._schema(tool)) for tool in self._tools.values())
 
     def notices(self) -> list[str]:
-        """Why tools are off, one sentence for a reason; empty when all are on."""
+        """Why tools are off that the person did not switch off, one sentence for a reason; empty when all are on."""
         reasons: dict[str, list[str]] = {}
         for name, reason in self._off.items():
+            if name in self._chosen_off:
+                continue
             reasons.setdefault(reason, []).append(name)
         return [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} off: {why}" for why, names in reasons.items()]
 

@@ -1,76 +1,106 @@
-"""Runs commands under bubblewrap: namespaces, read-only system, no network, no home, nothing inherited.
+"""The sandbox of Linux: bubblewrap's namespaces, a read-only system, no network, no home, nothing inherited.
 
-Each command gets a fresh sandbox; only the workspace folder lasts from one to the next. When a command ends or is
-ended, its process namespace goes, and with it every process it started. Knows no tool.
+Everything that can be written to is a sized tmpfs, the workspace too: no path of the host shows inside, a full disk or
+a tree of any depth is the sandbox's own trouble, and what is left goes with the namespace. Knows no tool.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import secrets
-import shutil
-import time
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 from fathom.core.errors import ToolError
-from fathom.core.protocols import SandboxResult
-from fathom.tools.sandbox import seccomp
-from fathom.tools.sandbox.output import BoundedOutput
-from fathom.tools.sandbox.tree import remove_tree
-
-WORKSPACE = PurePosixPath("/workspace")
-INNER_UID = 1000
-_FLOOD_BYTES = 64 * 2**20
-_LIMITS = (
-    "--nproc=128",
-    "--nofile=1024",
-    f"--fsize={256 * 2**20}",
-    f"--as={2 * 2**30}",
-    "--cpu=60",
-    "--core=0",
+from fathom.tools.sandbox import packages, scope, seccomp
+from fathom.tools.sandbox.launch import (
+    Backend,
+    Launch,
+    Obstacle,
+    WorkspaceMaker,
+    inside_python,
+    readable,
+    stepped_down_uid,
 )
-_ENVIRONMENT = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": str(WORKSPACE),
-    "LANG": "C.UTF-8",
-    "TERM": "dumb",
-    "USER": "user",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "MPLBACKEND": "Agg",
-}
+from fathom.tools.sandbox.launch import program as system_program
+from fathom.tools.sandbox.settings import INNER_UID, TMPFS_BYTES, WORKSPACE, Limits, supervisor_command
+
+_PACKAGES = "/opt/python"
 _PASSWD = f"user:x:{INNER_UID}:{INNER_UID}::{WORKSPACE}:/bin/sh\n"
 _GROUP = f"user:x:{INNER_UID}:\n"
 
 
-def program(name: str) -> str | None:
-    """The path of a system program, whatever PATH is: a sandbox must not come from a folder of the user's."""
-    return shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
+def obstacle() -> Obstacle | None:
+    """What is missing before bubblewrap can be tried."""
+    if system_program("bwrap") is None:
+        return Obstacle(
+            "bubblewrap is not installed",
+            "Install it: sudo apt install bubblewrap (Debian, Ubuntu) or sudo dnf install bubblewrap (Fedora).",
+        )
+    if inside_python() is None:
+        return Obstacle("there is no python3 in /usr on this computer", "Install it: sudo apt install python3.")
+    return None
 
 
-def outer_uid() -> int | None:
-    """The user id to run bubblewrap as, None for the own one.
+def explained(problem: str) -> Obstacle:
+    """The reason behind bubblewrap's own words, and the remedy."""
+    if system_setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return Obstacle(
+            "AppArmor forbids ordinary programs the namespaces that bubblewrap needs",
+            "Allow it for bubblewrap: put a profile with `userns,` for /usr/bin/bwrap in /etc/apparmor.d "
+            "(package apparmor-profiles has bwrap-userns-restrict), then sudo systemctl reload apparmor.",
+        )
+    if system_setting("kernel/unprivileged_userns_clone") == "0" or system_setting("user/max_user_namespaces") == "0":
+        return Obstacle(
+            "the kernel's user namespaces are switched off",
+            "Switch them on: sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
+        )
+    return Obstacle(
+        f"bubblewrap does not work here: {problem.splitlines()[-1] if problem else 'it said nothing'}",
+        "Inside a container, allow user namespaces (for Docker: --security-opt seccomp=unconfined).",
+    )
 
-    root would stay root outside of the namespace, and the kernel exempts it from the limit on processes: it steps down
-    to an id in the range that systemd keeps for such uses, which owns nothing.
-    """
-    return 61184 + os.getpid() % 4096 if os.geteuid() == 0 else None
+
+def system_setting(name: str) -> str:
+    """A value of /proc/sys, "" when there is none."""
+    try:
+        return Path("/proc/sys", name).read_text().strip()
+    except OSError:
+        return ""
 
 
-def options(workspace: Path | None, *, disable_userns: bool = True) -> list[str]:
-    """bubblewrap's options. They hold host paths, so they are to be passed through a descriptor (``--args``)."""
-    given = [
-        "--unshare-user",
-        "--unshare-ipc",
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-    ]
-    given += ["--disable-userns"] if disable_userns else []
+def launch(_make_workspace: WorkspaceMaker, limits: Limits, *, disable_userns: bool = True) -> Launch:
+    """What starts the sandbox. Raises ToolError when something is missing."""
+    missing = obstacle()
+    bwrap, python = system_program("bwrap"), inside_python()
+    if missing is not None or bwrap is None or python is None:
+        raise ToolError(f"there is no sandbox: {missing.reason if missing else 'bubblewrap is gone'}")
+    given = options(disable_userns=disable_userns)
+    mounted = packages.folder(python)
+    if mounted is not None:
+        given += ["--ro-bind", str(mounted), _PACKAGES]
+    descriptors = [readable(_PASSWD.encode()), readable(_GROUP.encode())]
+    for descriptor, path in zip(descriptors, ("/etc/passwd", "/etc/group"), strict=True):
+        given += ["--perms", "0444", "--ro-bind-data", str(descriptor), path]
+    given += ["--remount-ro", "/"]
+    rules = seccomp.program()
+    if rules is not None:
+        descriptors.append(readable(rules))
+        given += ["--seccomp", str(descriptors[-1])]
+    descriptors.append(readable(("\0".join(given) + "\0").encode()))
+    uid = stepped_down_uid()
+    prefix, environment = scope.wrapped(limits) if uid is None else ([], {})
+    return Launch(
+        argv=[*prefix, bwrap, "--args", str(descriptors[-1]), "--", *supervisor_command(python)],
+        descriptors=descriptors,
+        uid=uid,
+        environment=environment,
+        settings=limits.settings(python=python, python_path=[_PACKAGES] if mounted is not None else []),
+        packages=packages.names(mounted),
+    )
+
+
+def options(*, disable_userns: bool = True) -> list[str]:
+    """bubblewrap's options. They may hold host paths, so they are to be passed through a descriptor (``--args``)."""
+    given = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+    given += ["--unshare-cgroup-try", *(["--disable-userns"] if disable_userns else [])]
     given += ["--as-pid-1", "--new-session", "--die-with-parent", "--cap-drop", "ALL", "--clearenv"]
     given += ["--uid", str(INNER_UID), "--gid", str(INNER_UID), "--hostname", "sandbox"]
     given += ["--ro-bind", "/usr", "/usr"]
@@ -84,169 +114,10 @@ def options(workspace: Path | None, *, disable_userns: bool = True) -> list[str]
         if Path(kept).exists():
             given += ["--ro-bind", kept, kept]
     given += ["--proc", "/proc", "--dev", "/dev"]
-    given += ["--perms", "1777", "--size", str(64 * 2**20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    given += ["--perms", "1777", "--size", str(256 * 2**20), "--tmpfs", "/tmp"]
-    if workspace is None:
-        given += ["--perms", "0700", "--size", str(2**20), "--tmpfs", str(WORKSPACE)]
-    else:
-        given += ["--bind", str(workspace), str(WORKSPACE)]
-    for name, value in _ENVIRONMENT.items():
-        given += ["--setenv", name, value]
-    return [*given, "--chdir", str(WORKSPACE)]
+    given += ["--perms", "1777", "--size", str(TMPFS_BYTES["/dev/shm"]), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    given += ["--perms", "1777", "--size", str(TMPFS_BYTES["/tmp"]), "--tmpfs", "/tmp"]
+    given += ["--perms", "0700", "--size", str(TMPFS_BYTES[str(WORKSPACE)]), "--tmpfs", str(WORKSPACE)]
+    return [*given, "--chdir", "/"]
 
 
-class Launch:
-    """Everything a start of bubblewrap needs: arguments, descriptors to hand down, user. Close it after the start."""
-
-    def __init__(self, workspace: Path | None, argv: Sequence[str], *, disable_userns: bool = True) -> None:
-        """Raises ToolError when bubblewrap or prlimit is missing."""
-        bwrap, prlimit = program("bwrap"), program("prlimit")
-        if bwrap is None or prlimit is None:
-            raise ToolError(f"{'bubblewrap' if bwrap is None else 'prlimit'} is not installed")
-        given = options(workspace, disable_userns=disable_userns)
-        self.descriptors = [_readable(_PASSWD.encode()), _readable(_GROUP.encode())]
-        for descriptor, path in zip(self.descriptors, ("/etc/passwd", "/etc/group"), strict=True):
-            given += ["--perms", "0444", "--ro-bind-data", str(descriptor), path]
-        given += ["--remount-ro", "/"]
-        rules = seccomp.program()
-        if rules is not None:
-            self.descriptors.append(_readable(rules))
-            given += ["--seccomp", str(self.descriptors[-1])]
-        self.descriptors.append(_readable(("\0".join(given) + "\0").encode()))
-        # Limits are set inside: in there the count of processes is the sandbox's own
-        self.argv = [bwrap, "--args", str(self.descriptors[-1]), "--", prlimit, *_LIMITS, "--", *argv]
-        self.uid = outer_uid()
-
-    def close(self) -> None:
-        """Close the descriptors on this side."""
-        while self.descriptors:
-            os.close(self.descriptors.pop())
-
-
-def _readable(data: bytes) -> int:
-    """A descriptor from which ``data`` can be read, by any user id."""
-    descriptor = os.memfd_create("fathom", os.MFD_CLOEXEC)
-    os.write(descriptor, data)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
-class BubblewrapSandbox:
-    """Implements ``core.protocols.Sandbox``. ``workspace`` is its folder on this side."""
-
-    def __init__(self, workspace: Path, *, disable_userns: bool = True) -> None:
-        """Make the workspace, which must not be there yet. Raises OSError."""
-        self._id = secrets.token_hex(4)
-        self._disable_userns = disable_userns
-        self.workspace = workspace
-        workspace.mkdir(mode=0o700, parents=True)
-        uid = outer_uid()
-        if uid is not None:
-            os.chown(workspace, uid, uid)
-
-    @property
-    def id(self) -> str:
-        """A short random name."""
-        return self._id
-
-    def inside(self, path: str) -> Path:
-        """The host path of a workspace path. Lexical: open it by ``tools.files``, which follows no link."""
-        return self.workspace.joinpath(*workspace_parts(path))
-
-    async def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> SandboxResult:
-        """Run a command in the workspace. On a time-out, or past 64 MiB of output, all of its processes are killed.
-
-        Cancelling kills them as well. Raises ToolError when bubblewrap is missing.
-        """
-        started = time.monotonic()
-        launch = Launch(self.workspace, argv, disable_userns=self._disable_userns)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *launch.argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env={},
-                cwd="/",
-                pass_fds=tuple(launch.descriptors),
-                **as_user(launch.uid),
-            )
-        finally:
-            launch.close()
-        output = BoundedOutput()
-        timed_out = flooded = False
-        try:
-            async with asyncio.timeout(timeout_s):
-                feeding = asyncio.ensure_future(_feed(process, stdin.encode()))
-                try:
-                    flooded = not await _collect(process, output)
-                    if not flooded:
-                        await process.wait()
-                finally:
-                    feeding.cancel()
-        except TimeoutError:
-            timed_out = True
-        finally:
-            await _kill(process, output)
-        text = output.text()
-        if flooded:
-            text += f"\n[stopped: more than {_FLOOD_BYTES // 2**20} MiB of output]"
-        return SandboxResult(
-            output=text,
-            exit_code=None if timed_out else process.returncode,
-            seconds=time.monotonic() - started,
-            timed_out=timed_out,
-        )
-
-    async def close(self) -> None:
-        """Delete the workspace."""
-        await asyncio.to_thread(remove_tree, self.workspace)
-
-
-def workspace_parts(path: str) -> tuple[str, ...]:
-    """The parts of a sandbox path below the workspace. Raises ToolError when it lies outside, or names nothing."""
-    pure = PurePosixPath(path.strip())
-    parts = pure.relative_to(WORKSPACE).parts if pure.is_relative_to(WORKSPACE) else pure.parts
-    if pure.is_absolute() and not pure.is_relative_to(WORKSPACE):
-        raise ToolError(f"{path} is outside of {WORKSPACE}, the only folder that lasts; save the file there.")
-    if not parts or ".." in parts or any("\0" in part for part in parts):
-        raise ToolError(f"{path!r} is not a path inside {WORKSPACE}")
-    return parts
-
-
-def as_user(uid: int | None) -> dict[str, Any]:
-    """Options of a process start for ``uid``; none for the own user."""
-    return {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
-
-
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a command need not read its input
-        process.stdin.write(data)
-        await process.stdin.drain()
-    process.stdin.close()
-
-
-async def _collect(process: asyncio.subprocess.Process, output: BoundedOutput) -> bool:
-    """Read to the end; False when there was too much."""
-    assert process.stdout is not None
-    while chunk := await process.stdout.read(65536):
-        output.add(chunk)
-        if output.total > _FLOOD_BYTES:
-            return False
-    return True
-
-
-async def _kill(process: asyncio.subprocess.Process, output: BoundedOutput) -> None:
-    """End bubblewrap if it lives: process 1 of the namespace dies with it, and the kernel kills all others then."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-    assert process.stdout is not None
-    # The last writer is gone when the pipe ends: after this no process of the sandbox is left
-    while chunk := await process.stdout.read(65536):
-        if output.total <= _FLOOD_BYTES:
-            output.add(chunk)
-    await process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
+BACKEND = Backend("bubblewrap", "", obstacle, launch, explained)

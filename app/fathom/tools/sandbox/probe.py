@@ -1,160 +1,172 @@
 """Tries the sandbox out: is there one on this machine, does it hold, and what to do when not.
 
-The result is kept for the life of the process.
+The result is kept for the life of the process, until a person asks again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import subprocess
+import platform
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import msgspec
 
+from fathom.core import registry
 from fathom.core.errors import ToolError
-from fathom.tools.sandbox import bubblewrap, seccomp
+from fathom.tools.sandbox import BACKENDS, BY_PLATFORM, attacks, seccomp
+from fathom.tools.sandbox.inside.processes import descendants
+from fathom.tools.sandbox.launch import Backend, Launch, WorkspaceMaker
+from fathom.tools.sandbox.session import SandboxFailed, SandboxSession
+from fathom.tools.sandbox.settings import Limits
 
-_TRIAL_S = 10.0
-_PYTHON = Path("/usr/bin/python3")
-# Each line of output is "name yes|no"; run by sh, which is everywhere
-_ATTACKS = r"""
-say() { if eval "$2" >/dev/null 2>&1; then echo "$1 no"; else echo "$1 yes"; fi; }
-say "no variable of the app is visible" "tr '\0' '\n' </proc/1/environ | grep -qE 'FATHOM|XDG_|SSH|TOKEN|KEY='"
-say "the home folders are absent" "ls /home/* /root"
-say "the host's accounts are absent" "grep -qv '^user:' /etc/passwd"
-say "the system cannot be written to" "echo x >/usr/fathom-trial || echo x >/fathom-trial || echo x >/dev/fathom-trial"
-say "there is no network" "grep -qvE 'Inter|face|lo:' /proc/net/dev"
-say "no socket of the host is there" "ls -d /run /var/run"
-say "no process of the host is visible" "test \"\$(ls -d /proc/[0-9]* | wc -l)\" -gt 12"
-say "no namespace can be made" "unshare --user true"
-say "there are no privileges" "grep -E '^Cap(Eff|Prm|Bnd):' /proc/self/status | grep -qvE '0000000000000000'"
-say "system calls are filtered" "grep -qE '^Seccomp:.*0' /proc/self/status"
-say "no privileges can be gained" "grep -qE '^NoNewPrivs:.*0' /proc/self/status"
-"""
+PREFIX = "fathom-sandbox-"
+_TRIAL_S = 20.0
+_lock = threading.Lock()
+_kept: list[SandboxState] = []
 
 
 class SandboxState(msgspec.Struct, frozen=True, kw_only=True):
     """``reason`` and ``remedy`` are "" when it is available. ``checks``: what was tried, and whether it held.
 
-    ``python`` tells whether a Python interpreter is inside.
+    ``remark`` is what a person should know of a sandbox that is there. ``packages`` are those of its Python.
     """
 
     available: bool
     reason: str = ""
     remedy: str = ""
+    remark: str = ""
     checks: dict[str, bool] = {}
-    python: bool = False
-    disable_userns: bool = True
+    backend: str = ""
+    options: dict[str, bool] = {}
+    packages: tuple[str, ...] = ()
+
+    def launch(self, make_workspace: WorkspaceMaker, limits: Limits) -> Launch:
+        """What starts a sandbox of this kind. Raises ToolError when it is gone meanwhile, OSError."""
+        return _backend(self.backend).launch(make_workspace, limits, **self.options)
 
 
-async def self_test() -> SandboxState:
-    """Run the trial in a sandbox, once in a process's life. Takes some tens of milliseconds."""
-    return await asyncio.to_thread(_tried)
+async def self_test(*, again: bool = False) -> SandboxState:
+    """Run the trial in a sandbox, once in a process's life unless ``again``. Takes a few tenths of a second."""
+    return await asyncio.to_thread(_tested, again)
 
 
-@functools.cache
-def _tried() -> SandboxState:
-    missing = _missing()
-    if missing is not None:
-        return missing
-    for disable_userns in (True, False):  # bubblewrap before 0.8 has no --disable-userns
-        output, problem = _trial(disable_userns)
-        if "disable-userns" not in problem:
-            break
-    if problem:
-        return _blocked(problem)
-    checks = {name: verdict == "yes" for name, _, verdict in (line.rpartition(" ") for line in output.splitlines())}
-    if not disable_userns:
-        checks.pop("no namespace can be made", None)
-    if seccomp.program() is None:  # an architecture whose calls are not known here
-        checks.pop("system calls are filtered", None)
-    failed = [name for name, held in checks.items() if not held]
-    if failed or not checks:
+def _tested(again: bool) -> SandboxState:
+    with _lock:
+        if again or not _kept:
+            _kept[:] = [best(BY_PLATFORM.get(sys.platform, ()))]
+        return _kept[0]
+
+
+def best(names: tuple[str, ...]) -> SandboxState:
+    """The first of these backends that holds; otherwise the first one's reason. Blocks."""
+    states: list[SandboxState] = []
+    for name in names:
+        state = tried(name)
+        if state.available:
+            return state
+        states.append(state)
+    if not states:
         return SandboxState(
             available=False,
-            reason=f"the sandbox does not hold: {'; '.join(failed) or 'its trial printed nothing'} did not come true",
-            remedy="Update bubblewrap and the kernel; without a sandbox that holds, no code is run.",
-            checks=checks,
-        )
-    return SandboxState(available=True, checks=checks, python=_PYTHON.exists(), disable_userns=disable_userns)
-
-
-def _missing() -> SandboxState | None:
-    if not sys.platform.startswith("linux"):
-        return SandboxState(
-            available=False,
-            reason="a sandbox is only there on Linux so far",
+            reason=f"there is no sandbox for {platform.system()}",
             remedy="Search and reading work without it.",
         )
-    if bubblewrap.program("bwrap") is None:
-        return SandboxState(
-            available=False,
-            reason="bubblewrap is not installed",
-            remedy="Install it: sudo apt install bubblewrap (Debian, Ubuntu) or sudo dnf install bubblewrap (Fedora).",
-        )
-    if bubblewrap.program("prlimit") is None:
-        return SandboxState(
-            available=False,
-            reason="prlimit, a part of util-linux, is not installed",
-            remedy="Install it: sudo apt install util-linux.",
-        )
-    return None
+    return states[0]
 
 
-def _trial(disable_userns: bool) -> tuple[str, str]:
-    """What the attacks printed, and what went wrong with the sandbox itself ("" when nothing did)."""
-    try:
-        launch = bubblewrap.Launch(None, ["/bin/sh", "-c", _ATTACKS], disable_userns=disable_userns)
-    except ToolError as error:
-        return "", str(error)
-    try:
-        done = subprocess.run(
-            launch.argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env={},
-            cwd="/",
-            pass_fds=tuple(launch.descriptors),
-            timeout=_TRIAL_S,
-            check=False,
-            **bubblewrap.as_user(launch.uid),
-        )
-    except subprocess.TimeoutExpired:
-        return "", f"the trial did not end within {_TRIAL_S:g} s"
-    except (OSError, subprocess.SubprocessError) as error:
-        return "", str(error)
-    finally:
-        launch.close()
-    problem = done.stderr.decode("utf-8", "replace").strip()
-    return done.stdout.decode("utf-8", "replace"), problem if done.returncode else ""
+def tried(name: str) -> SandboxState:
+    """Try one backend out. Blocks, with an event loop of its own."""
+    backend = _backend(name)
+    missing = backend.obstacle()
+    if missing is not None:
+        return SandboxState(available=False, reason=missing.reason, remedy=missing.remedy, backend=name)
+    choices: list[dict[str, bool]] = [{}]
+    if name == "bubblewrap":  # before 0.8 it has no --disable-userns; the filter of system calls stands in for it
+        choices = [{"disable_userns": True}, {"disable_userns": False}]
+    problem = ""
+    for options in choices:
+        try:
+            checks, packages = asyncio.run(_trial(backend, options))
+        except (ToolError, OSError) as error:
+            problem = str(error)
+            if "disable-userns" in problem:
+                continue
+            break
+        return _judged(name, backend, options, checks, packages)
+    found = backend.explained(problem)
+    return SandboxState(available=False, reason=found.reason, remedy=found.remedy, backend=name)
 
 
-def _blocked(problem: str) -> SandboxState:
-    reason = f"bubblewrap does not work here: {problem.splitlines()[-1]}"
-    if _system_setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+def _judged(
+    name: str, backend: Backend, options: dict[str, bool], checks: dict[str, bool], packages: tuple[str, ...]
+) -> SandboxState:
+    failed = [attacks.NAMES[attack] for attack, held in checks.items() if not held]
+    if failed:
         return SandboxState(
             available=False,
-            reason="AppArmor forbids ordinary programs the namespaces that bubblewrap needs",
-            remedy="Allow it for bubblewrap: put a profile with `userns,` for /usr/bin/bwrap in /etc/apparmor.d "
-            "(package apparmor-profiles has bwrap-userns-restrict), then sudo systemctl reload apparmor.",
-        )
-    if _system_setting("kernel/unprivileged_userns_clone") == "0" or _system_setting("user/max_user_namespaces") == "0":
-        return SandboxState(
-            available=False,
-            reason="the kernel's user namespaces are switched off",
-            remedy="Switch them on: sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
+            reason=f"the sandbox ({backend.label}) does not hold; this did not come true: {'; '.join(failed)}",
+            remedy="Update bubblewrap and the kernel; without a sandbox that holds, no code is run.",
+            checks=checks,
+            backend=name,
         )
     return SandboxState(
-        available=False,
-        reason=reason,
-        remedy="Inside a container, allow user namespaces (for Docker: --security-opt seccomp=unconfined).",
+        available=True,
+        remark=backend.remark,
+        checks=checks,
+        backend=name,
+        options=options,
+        packages=packages,
     )
 
 
-def _system_setting(name: str) -> str:
-    try:
-        return Path("/proc/sys", name).read_text().strip()
-    except OSError:
-        return ""
+async def _trial(backend: Backend, options: dict[str, bool]) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Attack -> whether the sandbox held. Raises ToolError when it cannot be started or says nothing sensible."""
+    with attacks.canaries() as found:
+        launch = backend.launch(trial_workspace, Limits(), **options)
+        namespaces: bool = launch.settings["namespaces"]
+        session = await SandboxSession.start(launch)
+        try:
+            code = attacks.code(found, platform.machine(), namespaces=namespaces)
+            result = await session.python(code, timeout_s=_TRIAL_S)
+            try:
+                checks = msgspec.json.decode(result.output.strip().rpartition("\n")[2], type=dict[str, bool])
+            except msgspec.MsgspecError:
+                raise SandboxFailed(f"the trial said: {result.output.strip()[-300:] or result.notes}") from None
+            await session.python(attacks.DAEMON, timeout_s=_TRIAL_S)
+            checks["daemons"] = await _nothing_left(session, namespaces)
+        finally:
+            await session.close()
+        if seccomp.program() is None:  # an architecture whose calls are not known here: namespaces alone
+            checks.pop("kernel", None)
+        return {name: checks[name] for name in attacks.NAMES if name in checks}, session.packages
+
+
+async def _nothing_left(session: SandboxSession, namespaces: bool) -> bool:
+    """Whether the daemon of the call before is gone."""
+    if not namespaces:
+        return not _sessions_below(session.pid, sys.platform)
+    listed = await session.run(["/bin/sh", "-c", "cat /proc/[0-9]*/stat"], timeout_s=_TRIAL_S)
+    alive = [line.rpartition(")")[2].split() for line in listed.output.splitlines() if ")" in line]
+    return sum(1 for fields in alive if fields and fields[0] != "Z") <= 4  # process 1, Python, sh, cat
+
+
+def _sessions_below(pid: int, system: str) -> list[int]:
+    """The processes under the supervisor that are not its Python."""
+    return descendants(pid)[1:] if system == "linux" else []
+
+
+def trial_workspace() -> Path:
+    """A folder for a sandbox without a file system of its own."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    folder.chmod(0o711)  # the id that root steps down to has to get through
+    workspace = folder / "workspace"
+    workspace.mkdir(mode=0o700)
+    return workspace
+
+
+def _backend(name: str) -> Backend:
+    backend: Backend = registry.load(BACKENDS, name, "sandbox")
+    return backend

@@ -18,6 +18,7 @@ VERBS: Mapping[str, str] = {
     "run_command": "Ran a command",
     "create_sandbox": "Made a workspace",
     "upload_file_from_local_to_sandbox": "Copied a file in",
+    "download_file_from_internet_to_sandbox": "Fetched a file",
     "download_file_from_sandbox_to_local": "Saved a file",
 }
 
@@ -38,6 +39,7 @@ _COUNTED: Mapping[str, tuple[str, str]] = {
     "run_command": ("1 command", "{} commands"),
     "create_sandbox": ("1 workspace", "{} workspaces"),
     "upload_file_from_local_to_sandbox": ("1 file copied in", "{} files copied in"),
+    "download_file_from_internet_to_sandbox": ("1 file fetched", "{} files fetched"),
     "download_file_from_sandbox_to_local": ("1 file saved", "{} files saved"),
 }
 

@@ -5,6 +5,7 @@ Shows ``Settings`` and what the services say; a change counts at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import Qt, QUrl, Signal
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QApplication, QButtonGroup, QFrame, QScrollArea, Q
 
 from fathom.core.events import EngineStatus
 from fathom.core.settings import Settings, data_dir
+from fathom.tools.sandbox.attacks import NAMES
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.research import words
@@ -121,6 +123,8 @@ class SettingsArea(QScrollArea):
         buttons.addStretch(1)
         card.body.addWidget(self.sandbox_line)
         card.body.addWidget(self.sandbox_remedy)
+        self.attacks = column(gap=2)
+        card.body.addLayout(self.attacks)
         card.body.addLayout(buttons)
         return card
 
@@ -159,21 +163,32 @@ class SettingsArea(QScrollArea):
 
     def _test_again(self) -> None:
         if self._services is not None:
-            self._tasks.start(self._test_sandbox())
+            self._tasks.start(self._test_sandbox(again=True))
 
-    async def _test_sandbox(self) -> None:
+    async def _test_sandbox(self, *, again: bool = False) -> None:
         assert self._services is not None
         self.sandbox_line.icon.set_icon("running", "teal")
         self.sandbox_line.label.setText("Testing the sandbox")
-        state = await self._services.sandbox_state()
+        state = await self._services.sandbox_state(again=again)
         self.sandbox_line.icon.set_icon(*(("ok", "green") if state.available else ("warn", "orange")))
         self.sandbox_line.label.setText(
             "Code that the model writes runs in a sandbox, without network, home or keys."
             if state.available
             else f"The tools that run code are off: {state.reason}"
         )
-        self.sandbox_remedy.setText(state.remedy)
-        self.sandbox_remedy.setVisible(bool(state.remedy))
+        remarks = " ".join(filter(None, (state.remark, state.remedy)))
+        self.sandbox_remedy.setText(remarks)
+        self.sandbox_remedy.setVisible(bool(remarks))
+        self._show_attacks(state.checks)
+
+    def _show_attacks(self, checks: Mapping[str, bool]) -> None:
+        while (item := self.attacks.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.deleteLater()
+        for attack, held in checks.items():
+            line = IconLine(*(("ok", "green") if held else ("warn", "red")), NAMES[attack])
+            line.setAccessibleName(f"{NAMES[attack]}: {'held' if held else 'an attack got through'}")
+            self.attacks.addWidget(line)
 
     def _open_folder(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(data_dir())))

@@ -141,14 +141,21 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     end: int = 0
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A saved document, as plain text or Markdown."""
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A saved document, as plain text or Markdown.
+
+    ``pages`` are the offsets in ``text`` at which page 1, 2, ... of a PDF (slide of a presentation) begins, () where
+    there are none. ``author`` and ``date`` are what the file says of itself, "" when it says nothing.
+    """
 
     uri: str
     title: str
     text: str
     collection: str = ""
     path: str = ""
+    author: str = ""
+    date: str = ""
+    pages: tuple[int, ...] = ()
 
 
 class LibraryIndex(Protocol):
@@ -178,12 +185,14 @@ class Exporter(Protocol):
     def render(self, session: Session, trajectory: Trajectory, report: Report) -> bytes: ...
 
 
+FileKind = Literal["html", "pdf", "docx", "xlsx", "pptx", "hwpx", "csv", "json", "feed", "text"]
+"""What a parser can be given; a feed is RSS or Atom, text is also Markdown, source code and other XML."""
+
+
 class Parser(Protocol):
     """Turns the bytes of a hostile file into text, in a process that can be killed."""
 
-    async def parse(
-        self, data: bytes, kind: Literal["html", "pdf", "text"], url: str = "", charset: str = ""
-    ) -> Document:
+    async def parse(self, data: bytes, kind: FileKind, url: str = "", charset: str = "") -> Document:
         """``charset`` is what the server said, "" when it said nothing.
 
         Raises ToolError when the file is broken, encrypted, without text, or took too long.

@@ -10,15 +10,15 @@ import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import httpx
 
 from fathom import __version__
 from fathom.core.errors import ToolError
+from fathom.core.protocols import FileKind
 from fathom.tools.addresses import FetchPolicy, checked_addresses
 
-PageKind = Literal["html", "pdf", "text"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = {
     "User-Agent": f"Fathom/{__version__} (research reader)",
@@ -34,7 +34,7 @@ class Page(NamedTuple):
 
     url: str
     data: bytes
-    kind: PageKind
+    kind: FileKind
     charset: str = ""
 
 
@@ -161,7 +161,7 @@ async def _decoded(response: httpx.Response, url: str, limit: int) -> AsyncItera
         raise ToolError(f"{url} could not be unpacked: {error}") from None
 
 
-def _kind(content_type: str, body: bytes, url: str) -> PageKind:
+def _kind(content_type: str, body: bytes, url: str) -> FileKind:
     media = content_type.partition(";")[0].strip().lower()
     start = body[:1024].lstrip().lower()
     if start.startswith(b"%pdf-") or media == "application/pdf":

@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import os
 import sys
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from fathom.core import registry
 from fathom.core.errors import ToolError
-from fathom.core.protocols import Document
+from fathom.core.protocols import Document, FileKind
+from fathom.tools.extract import EXTRACTORS
 from fathom.workers.client import worker_command
 from fathom.workers.host import Channel
 
@@ -26,14 +28,12 @@ _IDLE_S = 20.0
 _LINE_LIMIT = 64 * 2**20
 _NEEDED = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
-Kind = Literal["html", "pdf", "text"]
-
 
 class ParseRequest(msgspec.Struct, frozen=True):
     """One file. ``data`` travels as base64."""
 
     data: bytes
-    kind: Kind
+    kind: FileKind
     url: str = ""
     charset: str = ""
 
@@ -75,17 +75,12 @@ def _reply(line: bytes) -> ParseReply:
 
 def parse(request: ParseRequest) -> Document:
     """Extract in this process. Raises ToolError."""
-    if request.kind == "html":
-        from fathom.tools.extract.html import extract_html
-
-        return extract_html(request.data, request.url, request.charset)
-    if request.kind == "pdf":
-        from fathom.tools.extract.pdf import extract_pdf
-
-        return extract_pdf(request.data, request.url)
-    from fathom.tools.extract.text import extract_text
-
-    return extract_text(request.data, request.url, request.charset)
+    try:
+        extract = registry.load(EXTRACTORS, request.kind, "kind of file")
+    except registry.UnknownNameError as error:
+        raise ToolError(f"it cannot be read: {error}") from None
+    document: Document = extract(request.data, request.url, request.charset)
+    return document
 
 
 def _limit_memory() -> None:
@@ -117,7 +112,7 @@ class ParserClient:
         """The child's process id, None while there is none."""
         return self._process.pid if self._process is not None else None
 
-    async def parse(self, data: bytes, kind: Kind, url: str = "", charset: str = "") -> Document:
+    async def parse(self, data: bytes, kind: FileKind, url: str = "", charset: str = "") -> Document:
         """See ``core.protocols.Parser``. Cancelling kills the child."""
         request = msgspec.json.encode(ParseRequest(data, kind, url, charset)) + b"\n"
         async with self._turn:

@@ -19,7 +19,7 @@ _HYPHEN = re.compile(r"(?<=\w)[\ufffe\u00ad]\r?\n?(?=\w)")  # pdfium's mark for 
 _SCANNED_CHARS_PER_PAGE = 8
 
 
-def extract_pdf(data: bytes, url: str = "") -> Document:
+def extract_pdf(data: bytes, url: str = "", charset: str = "") -> Document:
     """The text of a PDF. Raises ToolError when it is encrypted, broken, or holds pictures of pages only."""
     try:
         pdf = pypdfium2.PdfDocument(data)

@@ -17,6 +17,7 @@ from fathom.store.sessions import SessionStore
 from fathom.tools import open_toolbox
 from fathom.tools.sandbox import SandboxState, self_test
 from fathom.tools.toolbox import SessionToolbox
+from fathom.workers.ocr import OcrReader
 from fathom.workers.parser import ParserClient
 
 
@@ -59,7 +60,7 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     store = SessionStore(open_database(home / "fathom.db"))
     store.mark_interrupted()
     parser = ParserClient()
-    library = LibraryService(LibraryStore(open_database(home / "library.db")), parser)
+    library = LibraryService(LibraryStore(open_database(home / "library.db")), parser, OcrReader())
     await library.ensure_sample()
     for recording in sorted(resource_path("samples").glob("*.json")):
         store.import_recording(recording.read_bytes())

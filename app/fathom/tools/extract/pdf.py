@@ -9,7 +9,7 @@ import re
 
 import pypdfium2
 
-from fathom.core.errors import ToolError
+from fathom.core.errors import ScannedError, ToolError
 from fathom.core.protocols import Document
 from fathom.tools.extract.charset import tidy
 
@@ -40,7 +40,7 @@ def extract_pdf(data: bytes, url: str = "", charset: str = "") -> Document:
     finally:
         pdf.close()
     if length < _SCANNED_CHARS_PER_PAGE * len(texts):
-        raise ToolError(f"the PDF has no text: its {pages} pages are probably scanned pictures")
+        raise ScannedError(f"the PDF has no text: its {pages} pages are probably scanned pictures")
     text = tidy(_HYPHEN.sub("", "\n\n".join(texts)))
     return Document(uri=url, title=title[:200], text=text)
 

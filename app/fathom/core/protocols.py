@@ -169,6 +169,20 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The number of the page that holds a character, 0 where there are no pages."""
         return bisect.bisect_right(self.pages, offset)
 
+    def passage(self, start: int, end: int) -> Passage:
+        """``text[start:end]`` with what the document tells of itself and the page that it begins on."""
+        return Passage(
+            uri=self.uri,
+            title=self.title,
+            text=self.text[start:end],
+            start=start,
+            end=end,
+            page=self.page_at(start),
+            author=self.author,
+            date=self.date,
+            doi=self.doi,
+        )
+
 
 class LibraryIndex(Protocol):
     """The local library as the tools see it. Calls are short (milliseconds) and safe from any thread."""

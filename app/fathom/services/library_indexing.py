@@ -266,7 +266,7 @@ _ADVICE = (
     ("larger than", "Split the file into smaller ones."),
     ("memory", "Split the file into smaller ones."),
     ("ermission", "Check who may read the file."),
-    ("no text", "There is nothing to search in it."),
+    ("no text", "Nothing to do: there are no words to search."),
     ("broken", "Open it in the program that made it, and save it again."),
     ("cannot be read", "Open it in the program that made it, and save it again."),
     ("was there before", "Give the line an id of its own."),

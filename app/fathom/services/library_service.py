@@ -20,16 +20,28 @@ from fathom.core.errors import LibraryError, UserError
 from fathom.core.protocols import Document, Hit, Parser
 from fathom.core.settings import resource_path
 from fathom.core.types import Scope
-from fathom.services.library_indexing import Indexing, IndexProgress, free_id, in_thread, names_taken
+from fathom.services.library_indexing import Indexing, IndexProgress, advice, free_id, in_thread, names_taken
 from fathom.services.library_watch import FolderWatch
-from fathom.store import library_files
+from fathom.store import library_files, snippets
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
-from fathom.store.library_files import FoundFile
+from fathom.store.library_files import FORMATS, FoundFile
 from fathom.store.library_values import Collection, Entry, Failure, FileState, Folder, Preference, Twins
 from fathom.workers.ocr import OcrReader
 
-__all__ = ["Collection", "Entry", "Failure", "Folder", "IndexProgress", "LibraryService", "Overview", "Twins"]
+__all__ = [
+    "FORMATS",
+    "Collection",
+    "Entry",
+    "Failure",
+    "Folder",
+    "IndexProgress",
+    "LibraryService",
+    "Overview",
+    "Preference",
+    "Twins",
+    "advice",
+]
 
 SAMPLE = "sample"
 SAMPLE_LABEL = "Sample library"
@@ -48,6 +60,20 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     missing: frozenset[str] = frozenset()
     running: tuple[IndexProgress, ...] = ()
     watch_problem: str = ""
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A result with the places of the query's words in its snippet."""
+
+    hit: Hit
+    places: tuple[tuple[int, int], ...] = ()
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A document with the places of the query's words in its text."""
+
+    document: Document
+    places: tuple[tuple[int, int], ...] = ()
 
 
 class LibraryService:
@@ -90,17 +116,29 @@ class LibraryService:
             collections=tuple(collections), missing=missing, running=running, watch_problem=self._watch_problem
         )
 
-    async def find(self, query: str, scope: Scope, limit: int = 30, offset: int = 0) -> list[Hit]:
-        """As ``search``."""
-        return await in_thread(self._store.search, query, scope, limit, offset)
+    async def find(self, query: str, scope: Scope, limit: int = 30, offset: int = 0) -> list[Found]:
+        """As ``search``, with what to mark."""
+        return await in_thread(self._find_hits, query, scope, limit, offset)
+
+    def _find_hits(self, query: str, scope: Scope, limit: int, offset: int) -> list[Found]:
+        hits = self._store.search(query, scope, limit, offset)
+        words = self._store.telling(query)
+        return [Found(hit=hit, places=tuple(snippets.places(hit.snippet, words))) for hit in hits]
 
     async def near(self, question: str, scope: Scope) -> bool:
         """As LibraryStore.near: whether anything in scope is about the question."""
         return await in_thread(self._store.near, question, scope)
 
-    async def open(self, uri: str) -> Document | None:
-        """As ``document``."""
-        return await in_thread(self._store.document, uri)
+    async def open(self, uri: str, query: str = "") -> Opened | None:
+        """As ``document``, with the places of ``query``'s words in it."""
+        return await in_thread(self._open, uri, query)
+
+    def _open(self, uri: str, query: str) -> Opened | None:
+        document = self._store.document(uri)
+        if document is None:
+            return None
+        found = snippets.places(document.text, self._store.telling(query)) if query else []
+        return Opened(document=document, places=tuple(found))
 
     async def entries(self, collection: str, folder: str = "", limit: int = 200, offset: int = 0) -> list[Entry]:
         """Documents of a collection or of a folder in it, by name."""
@@ -177,7 +215,7 @@ class LibraryService:
         path = _absolute(path)
         name, label = _name(path, await in_thread(self._store.collections))
         async with self._job(name, label, str(path), progress) as (writer, report):
-            files = await self._find(path)
+            files = await self._files_of(path)
             is_new = not any(one.name == name for one in await in_thread(writer.collections))
             await in_thread(writer.add_collection, name, label, "documents", str(path))
             self._publish()
@@ -243,7 +281,7 @@ class LibraryService:
                 await in_thread(writer.forget_files, name, gone)
                 await indexing.run(files, again=again)
             else:
-                await indexing.run(await self._find(root), whole=True, again=again)
+                await indexing.run(await self._files_of(root), whole=True, again=again)
             await in_thread(writer.looked_at, name)
         return await self._collection(self._store, name)
 
@@ -384,7 +422,7 @@ class LibraryService:
                 return collection
         raise KeyError(name)
 
-    async def _find(self, path: Path) -> list[FoundFile]:
+    async def _files_of(self, path: Path) -> list[FoundFile]:
         try:
             if not await in_thread(path.exists):
                 raise FileNotFoundError(f"{path} does not exist")

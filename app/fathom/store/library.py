@@ -47,6 +47,7 @@ a twentieth and .64 at a fifth, which takes twice the time. With title weight 3 
 PINNED_WEIGHT = 1.5
 PINNED_CANDIDATES = 60
 REMOVED_AT_ONCE = 500
+MARKED_FRACTION = 0.2
 NEAR = 0.35
 """A document is near a question when it holds the words that make up this share of the question's weight.
 
@@ -154,6 +155,13 @@ class LibraryStore:
                 return True
         return False
 
+    def telling(self, query: str) -> list[Term]:
+        """The words of a query that are worth marking in a text: not the ones that stand everywhere."""
+        total = self._total()
+        words = terms.query_terms(query)
+        rare = [term for term in words if self._frequency(term) <= MARKED_FRACTION * total]
+        return rare or words
+
     def _ranked(self, weighted: Sequence[tuple[Term, float]], within: str, limit: int) -> list[tuple[int, float]]:
         match = " OR ".join(term.match for term, _ in weighted)
         sql = (
@@ -187,7 +195,9 @@ class LibraryStore:
             date=date or "",
             doi=doi or "",
             pages=msgspec.json.decode(pages, type=tuple[int, ...]) if pages else (),
-            also=self._paths_of({content}, {row}).get(content, ()),
+            also=tuple(
+                dict.fromkeys(other for other in self._paths_of({content}, {row}).get(content, ()) if other != path)
+            ),
         )
 
     def _parts(self) -> list[_Part]:
@@ -289,7 +299,10 @@ class LibraryStore:
 
     def _also(self, found: dict[int, _Found]) -> dict[int, tuple[str, ...]]:
         others = self._paths_of({one.content for one in found.values()}, set(found))
-        return {row: others.get(one.content, ()) for row, one in found.items()}
+        return {
+            row: tuple(dict.fromkeys(path for path in others.get(one.content, ()) if path != one.path))
+            for row, one in found.items()
+        }
 
     def _paths_of(self, contents: set[bytes], but: set[int]) -> dict[bytes, tuple[str, ...]]:
         """The files of other documents with these texts."""
@@ -317,7 +330,7 @@ class LibraryStore:
         rows = self.database.rows(
             "SELECT c.id, c.name, c.label, c.kind, c.path, c.documents, c.indexed, g.preference FROM collections c "
             "JOIN folders g ON g.collection_id = c.id AND g.path = '' WHERE NOT c.removed "
-            "ORDER BY c.kind = 'sample' DESC, c.label"
+            "ORDER BY c.kind = 'sample' DESC, c.label COLLATE NOCASE"
         )
         return [
             Collection(
@@ -379,9 +392,11 @@ class LibraryStore:
         """Texts of a collection that stand in more than one file, here or in another collection; both paths each."""
         rows = self.database.rows(
             "SELECT d.content, min(d.title), min(d.document_id) FROM documents d "
-            "JOIN collections c ON c.id = d.collection_id WHERE c.name = ? AND EXISTS (SELECT 1 FROM documents o "
-            "JOIN collections oc ON oc.id = o.collection_id WHERE o.content = d.content AND o.file_id != d.file_id "
-            "AND NOT oc.removed) GROUP BY d.content ORDER BY 2 LIMIT ?",
+            "JOIN collections c ON c.id = d.collection_id JOIN files f ON f.id = d.file_id "
+            "WHERE c.name = ? AND EXISTS (SELECT 1 FROM documents o "
+            "JOIN collections oc ON oc.id = o.collection_id JOIN files of ON of.id = o.file_id "
+            "WHERE o.content = d.content AND of.path != f.path AND NOT oc.removed) "
+            "GROUP BY d.content ORDER BY 2 LIMIT ?",
             (collection, limit),
         )
         found = []
@@ -389,7 +404,9 @@ class LibraryStore:
             some = rows[begin : begin + 100]
             paths = self._paths_of({content for content, _, _ in some}, set())
             found += [
-                Twins(title=title, uri=document_uri(collection, document_id), paths=paths[content])
+                Twins(
+                    title=title, uri=document_uri(collection, document_id), paths=tuple(dict.fromkeys(paths[content]))
+                )
                 for content, title, document_id in some
             ]
         return found

@@ -256,8 +256,11 @@ class App:
 
     async def open(self) -> None:
         """Import and open the services; the window is painted and answers meanwhile."""
+        from fathom.ui.library.area import LibraryArea
         from fathom.ui.settings.area import SettingsArea
 
+        library_area = LibraryArea(self._bridge, self._tasks)
+        self._window.add_area("library", "Library", library_area)
         settings_area = SettingsArea(self._bridge, self._tasks, self._settings)
         settings_area.model_wanted.connect(self.research.choose_model)
         settings_area.small_wanted.connect(lambda: self.research.use_model(""))
@@ -274,12 +277,14 @@ class App:
         services.sessions.take_up_waiting()
         self.research.attach(services)
         settings_area.attach(services)
+        library_area.attach(services)
         self._window.footer.show_engine(services.engine.status)
         services.engine.start()
         if loss := services.store.database.loss:
             self._tell_loss(loss)
         await asyncio.sleep(0)
         self.research.prepare()
+        services.library.start_following()
 
     def _tell_loss(self, loss: str) -> None:
         from fathom.ui.widgets.error_dialog import ErrorDialog
@@ -299,7 +304,8 @@ class App:
         self._tasks.start(self._open_services_again())
 
     async def _open_services_again(self) -> None:
-        self._window.remove_area("Settings")
+        for word in ("Library", "Settings"):
+            self._window.remove_area(word)
         await self.open()
 
     # --- bugs -----------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ class Indexing:
             self._documents += len(batch.documents)
             self._failed += len(batch.failed)
             self._done = before + batch.read_bytes
-            self._tell(file.id)
+            self._tell(file.id, at_once=True)
         state = FileState(size=file.size, mtime_ns=file.mtime_ns, failed=tuple(failed))
         await in_thread(partial(self._store.put, self._name, str(file.path), (), state=state, first=False))
 

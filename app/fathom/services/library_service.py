@@ -7,6 +7,7 @@ fatal. Panes call the ``async`` methods, which never hold the loop; the tools ha
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import unicodedata
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
@@ -350,11 +351,9 @@ class LibraryService:
 
     async def _follow_folders(self) -> None:
         if self._watch is not None:
-            paths = [Path(one.path) for one in await in_thread(self._store.collections) if one.kind == "documents"]
-            if files := await in_thread(self._store.files, FILES):
-                paths += [Path(path).parent for path in files]
-            here = await in_thread(lambda: [path for path in paths if path.exists()])
-            self._watch.follow(here)
+            collections = await in_thread(self._store.collections)
+            folders = [Path(one.path) for one in collections if one.kind == "documents"]
+            self._watch.follow(await in_thread(lambda: [path for path in folders if path.is_dir()]))
 
     async def _keep_looking(self) -> None:
         for name in await in_thread(self._store.hidden_collections):
@@ -372,9 +371,21 @@ class LibraryService:
                 await self._follow_folders()
             for name in before - missing:
                 await self._refresh_quietly(name)
+            for name in await in_thread(self._changed_files):
+                await self._refresh_quietly(name)
             if self._watch_problem and since >= LOOK_WITHOUT_WATCH_S:
                 since = 0.0
                 await self._refresh_all()
+
+    def _changed_files(self) -> list[str]:
+        """Collections of single files, of which one is not as it was: their folders are not watched."""
+        changed = []
+        for collection in self._store.collections():
+            if collection.kind == "files" or Path(collection.path).is_file():
+                known = self._store.files(collection.name)
+                if any(_is_changed(Path(path), state) for path, state in known.items()):
+                    changed.append(collection.name)
+        return [name for name in changed if name != SAMPLE]
 
     async def _refresh_all(self) -> None:
         for collection in await in_thread(self._store.collections):
@@ -392,12 +403,8 @@ class LibraryService:
         for collection in await in_thread(self._store.collections):
             if collection.kind == "documents":
                 root = Path(collection.path)
-                within = [path for path in paths if path == root or root in path.parents]
-            else:
-                known = await in_thread(self._store.files, FILES) if collection.kind == "files" else {}
-                within = [path for path in paths if str(path) in known]
-            if within:
-                await self._refresh_quietly(collection.name, within)
+                if within := [path for path in paths if path == root or root in path.parents]:
+                    await self._refresh_quietly(collection.name, within)
 
     def _cannot_watch(self, reason: str) -> None:
         self._watch_problem = reason
@@ -485,6 +492,14 @@ class LibraryService:
             self._tasks.discard(task)
 
 
+def _is_changed(path: Path, state: FileState) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return False  # what was read of it stays
+    return (found.st_size, found.st_mtime_ns) != (state.size, state.mtime_ns)
+
+
 def _missing(collections: Sequence[Collection]) -> frozenset[str]:
     return frozenset(one.name for one in collections if one.path and not Path(one.path).exists())
 
@@ -498,13 +513,11 @@ def _singles(root: Path, changed: list[Path], known: set[str]) -> tuple[list[Fou
         inside = path.relative_to(root)
         if any(part.startswith(".") for part in inside.parts) or path.is_symlink():
             continue
-        if path.is_dir() or path == root or (not path.exists() and str(path) not in known):
-            return None  # a folder came or went
-        if path.suffix.lower() in (".jsonl", ".ndjson"):
-            continue
+        if path.is_dir():
+            return None  # a folder came
         if not path.exists():
-            gone.append(str(path))
-        elif file := library_files.find_file(path, inside.as_posix()):
+            gone += [one for one in known if one == str(path) or one.startswith(f"{path}{os.sep}")]
+        elif (file := library_files.find_file(path, inside.as_posix())) and file.kind != "jsonl":
             files.append(file)
     return files, gone
 

@@ -48,10 +48,11 @@ PINNED_WEIGHT = 1.5
 PINNED_CANDIDATES = 60
 REMOVED_AT_ONCE = 500
 MARKED_FRACTION = 0.2
-NEAR = 0.35
+NEAR = 0.4
 """A document is near a question when it holds the words that make up this share of the question's weight.
 
-The weights are inverse document frequencies.
+The weights are inverse document frequencies. Of 300 questions that the sample library answers 95 % are near; of ten
+questions about other things two were.
 """
 
 URI_SCHEME = "library://"
@@ -140,7 +141,7 @@ class LibraryStore:
 
     def near(self, question: str, scope: Scope) -> bool:
         """Whether any document in scope holds the words that say what the question is about."""
-        words = terms.query_terms(question)
+        words = [term for term in terms.query_terms(question) if term.text not in terms.FUNCTION_WORDS]
         within = self._within(self._parts(), scope)
         if not words or within is None:
             return False
@@ -159,8 +160,9 @@ class LibraryStore:
         """The words of a query that are worth marking in a text: not the ones that stand everywhere."""
         total = self._total()
         words = terms.query_terms(query)
-        rare = [term for term in words if self._frequency(term) <= MARKED_FRACTION * total]
-        return rare or words
+        about = [term for term in words if term.text not in terms.FUNCTION_WORDS] or words
+        rare = [term for term in about if self._frequency(term) <= MARKED_FRACTION * total]
+        return rare or about
 
     def _ranked(self, weighted: Sequence[tuple[Term, float]], within: str, limit: int) -> list[tuple[int, float]]:
         match = " OR ".join(term.match for term, _ in weighted)
@@ -350,10 +352,11 @@ class LibraryStore:
         """Documents of a collection, or of a folder in it, in the order of their ids."""
         below, beyond = (f"{folder}/", f"{folder}0") if folder else ("", "\U0010ffff")  # "0" comes after "/"
         rows = self.database.rows(
-            "SELECT d.document_id, d.title, f.path, f.size, f.mtime_ns, t.author, t.date, t.pages FROM documents d "
-            "JOIN collections c ON c.id = d.collection_id JOIN files f ON f.id = d.file_id "
-            "LEFT JOIN details t ON t.document = d.id WHERE c.name = ? AND d.document_id >= ? AND d.document_id < ? "
-            "ORDER BY d.document_id LIMIT ? OFFSET ?",
+            "WITH page AS (SELECT d.id FROM documents d JOIN collections c ON c.id = d.collection_id "
+            "WHERE c.name = ? AND d.document_id >= ? AND d.document_id < ? ORDER BY d.document_id LIMIT ? OFFSET ?) "
+            "SELECT d.document_id, d.title, f.path, f.size, f.mtime_ns, t.author, t.date, t.pages FROM page "
+            "JOIN documents d ON d.id = page.id JOIN files f ON f.id = d.file_id "
+            "LEFT JOIN details t ON t.document = d.id ORDER BY d.document_id",
             (collection, below, beyond, limit, offset),
         )
         return [
@@ -391,7 +394,9 @@ class LibraryStore:
     def twins(self, collection: str, limit: int = 500) -> list[Twins]:
         """Texts of a collection that stand in more than one file, here or in another collection; both paths each."""
         rows = self.database.rows(
-            "SELECT d.content, min(d.title), min(d.document_id) FROM documents d "
+            "WITH twice AS (SELECT content FROM documents GROUP BY content HAVING count(*) > 1) "
+            "SELECT d.content, min(d.title), min(d.document_id) FROM twice "
+            "JOIN documents d ON d.content = twice.content "
             "JOIN collections c ON c.id = d.collection_id JOIN files f ON f.id = d.file_id "
             "WHERE c.name = ? AND EXISTS (SELECT 1 FROM documents o "
             "JOIN collections oc ON oc.id = o.collection_id JOIN files of ON of.id = o.file_id "

@@ -24,6 +24,7 @@ _CJK = (
     "\u1100-\u11ff\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u3131-\u318e"
     "\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U000323af"
 )
+_NOT_ASCII = re.compile("[^\\x00-\\x7f]+")
 _CJK_RUN = re.compile(f"[{_CJK}]+")
 _TOKEN = re.compile(rf"(?P<cjk>[{_CJK}]+)|(?P<word>[^\W_{_CJK}]+)")
 _QUOTED = re.compile(
@@ -39,6 +40,19 @@ _TELLS_NOTHING = re.compile(r"[a-z]|[\u3041-\u3096]{2}")
 
 Without the pairs recall at 5 on JSQuAD goes from .956 to .960, and a query takes a fifth less time.
 """
+
+
+FUNCTION_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about an and any are as at be been by can could did do does for from had has have how i in into is it its
+        many me most much my not of on or our should than that the their there these they this those to us was we were
+        what when where which who whom whose why will with would you your
+        """,
+    )
+)
+"""English words that say nothing of what a question is about; also in a library too small to count them."""
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -114,7 +128,11 @@ def filter_terms(query: str) -> list[str]:
 
 def fold(text: str) -> str:
     """Lower case without accents, character by character, so that offsets stay those of ``text``."""
-    return text.lower() if text.isascii() else text.translate(_FOLD)
+    if text.isascii():
+        return text.lower()
+    folded = _NOT_ASCII.sub(lambda run: run[0].translate(_FOLD), text)  # a long Latin text has few of them
+    lower = folded.lower()
+    return lower if len(lower) == len(text) else text.translate(_FOLD)
 
 
 class _Fold(dict[int, str]):

@@ -6,12 +6,11 @@ event loop, and hands back what came of it. An answer that comes after another q
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QWidget
 
@@ -39,15 +38,12 @@ RESULTS = 50
 
 
 class LibraryArea(QWidget):
-    """``ask_wanted(name)`` is not its own: a question is asked in the Research area."""
-
-    changed = Signal()
+    """Takes drops anywhere. Ctrl+O and Ctrl+Shift+O add, Ctrl+F searches, F5 looks again, F3 goes to the next match."""
 
     def __init__(self, bridge: Bridge, tasks: Tasks) -> None:
         super().__init__()
         self._tasks = tasks
         self._library: LibraryService | None = None
-        self._adding: dict[str, asyncio.Task[None]] = {}
         self._removing = ""
         self._asked = 0
         self._looking = self._look_again = False
@@ -125,10 +121,6 @@ class LibraryArea(QWidget):
         self._library = services.library
         self.welcome.show_formats(FORMATS)
         self._library_changed(None)
-
-    def close_down(self) -> None:
-        """Before the services close: a removal whose toast still hangs there is done at the next start."""
-        self._library = None
 
     # --- collections ----------------------------------------------------------------------------------------------
 
@@ -431,7 +423,6 @@ class LibraryArea(QWidget):
             action="Show" if failed else "",
             on_action=lambda: self.page.tabs.setCurrentIndex(PROBLEMS),
         )
-        self.changed.emit()
 
     def look_again(self, name: str, failed: bool = False) -> None:
         """Look through a collection for what is new; with ``failed``, try again what could not be read."""
@@ -503,7 +494,6 @@ class LibraryArea(QWidget):
     async def _remove(self, name: str) -> None:
         assert self._library is not None
         await self._library.remove(name)
-        self.changed.emit()
 
     def _remove_file(self, row: Row) -> None:
         if self.list.current == "files" and row.path and self._library is not None:

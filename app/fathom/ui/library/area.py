@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QKeySequence, QShortcut
+from PySide6.QtGui import (
+    QDesktopServices,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QKeySequence,
+    QResizeEvent,
+    QShortcut,
+)
 from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QWidget
 
 from fathom.core.errors import UserError
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     from fathom.services.library_service import Collection, Entry, Failure, Found, IndexProgress, LibraryService, Twins
 
 RESULTS = 50
+ROOMY = 1100  # from this width on the left column has its full width
 
 
 class LibraryArea(QWidget):
@@ -54,8 +63,8 @@ class LibraryArea(QWidget):
         self.list = CollectionList()
         self.page = CollectionPage()
         self.passage = PassagePane()
-        self.passage.setMinimumWidth(320)
-        self.page.setMinimumWidth(420)
+        self.passage.setMinimumWidth(328)
+        self.page.setMinimumWidth(380)
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self.split.setChildrenCollapsible(False)
         self.split.setHandleWidth(1)
@@ -435,7 +444,10 @@ class LibraryArea(QWidget):
         try:
             await self._library.refresh(name, again=failed)
         except UserError as error:
-            if name == self.list.current and not self.list.model.is_missing(name):
+            overview = await self._library.overview()
+            self.list.show_overview(overview)
+            self._show_current()
+            if name == self.list.current and name not in overview.missing:
                 self.page.show_error(error.message, error.needs, error.has, error.do)
             else:
                 self.toast.say(error.message, "warn")
@@ -522,6 +534,10 @@ class LibraryArea(QWidget):
         what = folder.rpartition("/")[2] or words_label(self.list.model.collection(name))
         said = {"normal": "counts as usual", "pinned": "is pinned: its results weigh more", "blocked": "is blocked"}
         self.toast.say(f"{what} {said[preference]}", "flag" if preference == "pinned" else "ok")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.list.setFixedWidth(260 if event.size().width() >= ROOMY else 224)
 
     # --- dropping -------------------------------------------------------------------------------------------------
 

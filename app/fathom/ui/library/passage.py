@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QTextCharFormat, QTextCursor
+from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from fathom.core.protocols import Document
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BEFORE, AFTER = 3_000, 9_000
 MORE = 20_000
+ROOMY = 400
 
 
 class MatchView(PlainView):
@@ -118,7 +119,8 @@ class PassagePane(QWidget):
         over.addWidget(self.page)
         over.addStretch(1)
         self.open_file = Button("Open the file", "open", kind="link", on_click=self._open_file)
-        self.open_folder = Button("Show in its folder", "folder", kind="link", on_click=self._open_folder)
+        self.open_folder = Button("Its folder", "folder", kind="link", on_click=self._open_folder)
+        self.open_folder.setToolTip("Show the file's folder")
         over.addWidget(self.open_folder)
         over.addWidget(self.open_file)
         self.previous = Button("Previous", "left", on_click=lambda: self._go(-1))
@@ -241,6 +243,11 @@ class PassagePane(QWidget):
         self.place.setText(f"Match {self._at + 1} of {count}")
         self.previous.offer("" if self._at else "This is the first match.")
         self.next.offer("" if self._at + 1 < count else "This is the last match.")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        for button in (self.previous, self.next):
+            button.show_icon(event.size().width() >= ROOMY)
 
     def _open_file(self) -> None:
         if self._document is not None:

@@ -130,8 +130,8 @@ class Tool(Protocol):
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """A search result. ``snippet`` is original text around the match; ``score`` is higher for better.
 
-    Of a saved document, ``snippet == document.text[start:end]``; from the web both are 0. ``page`` is the page that the
-    snippet begins on, 0 where there are none; ``path`` is the file, and ``also`` are other files with the same text.
+    Of a saved document, ``snippet == document.text[start:end]``; from the web both are 0. ``page`` is the page of
+    the match, 0 where there are none; ``path`` is the file, and ``also`` are other files with the same text.
     """
 
     uri: str

@@ -31,7 +31,7 @@ from fathom.store.library_values import (
     Preference,
     Twins,
 )
-from fathom.store.snippets import best_span
+from fathom.store.snippets import best_span, places
 from fathom.store.terms import Term
 
 __all__ = ["Collection", "Failure", "FileState", "LibraryStore", "NewDocument", "NewFile", "document_uri"]
@@ -125,6 +125,8 @@ class LibraryStore:
     def _hit(self, found: _Found, score: float, weighted: Sequence[tuple[Term, float]], also: tuple[str, ...]) -> Hit:
         start, end = best_span(found.text, _for_snippet(weighted, found.title))
         pages = msgspec.json.decode(found.pages, type=tuple[int, ...]) if found.pages else ()
+        marked = places(found.text[start:end], [term for term, _ in weighted], 1) if pages else []
+        at = start + (marked[0][0] if marked else 0)
         document = Document(uri="", title="", text="", pages=pages)
         return Hit(
             uri=document_uri(found.collection, found.document_id),
@@ -134,7 +136,7 @@ class LibraryStore:
             collection=found.collection,
             start=start,
             end=end,
-            page=document.page_at(start),
+            page=document.page_at(at),
             path=found.path,
             also=also,
         )

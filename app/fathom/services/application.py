@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,8 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     store = SessionStore(open_database(home / "fathom.db"))
     store.mark_interrupted()
     parser = ParserClient()
-    library = LibraryService(LibraryStore(open_database(home / "library.db")), parser, OcrReader())
+    index = await asyncio.to_thread(lambda: LibraryStore(open_database(home / "library.db")))  # it may index anew
+    library = LibraryService(index, parser, OcrReader())
     await library.ensure_sample()
     for recording in sorted(resource_path("samples").glob("*.json")):
         store.import_recording(recording.read_bytes())

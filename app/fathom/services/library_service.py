@@ -328,12 +328,13 @@ class LibraryService:
 
     async def close(self) -> None:
         """Cancel what is being added, and close the library's database."""
-        if self._followed is not None:
-            self._followed.cancel()
         if self._watch is not None:
             await self._watch.close()
-        for task in self._tasks:
-            task.cancel()
+        ending = {self._followed, *self._tasks} - {None, asyncio.current_task()}
+        for task in ending:
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in ending if task is not None), return_exceptions=True)
         async with self._adding:
             self._store.database.close()
 

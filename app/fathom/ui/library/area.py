@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fathom.services.library_service import Collection, Entry, Failure, Found, IndexProgress, LibraryService, Twins
 
 RESULTS = 50
+MOST_PROBLEMS = 1_000
 ROOMY = 1100  # from this width on the left column has its full width
 
 
@@ -298,9 +299,11 @@ class LibraryArea(QWidget):
                 lines=3,
                 remedy=advice(one),
             )
-            for one in failed
+            for one in failed[:MOST_PROBLEMS]
         ]
-        self.page.show_rows(rows, f"{count(len(failed), 'file or line', 'files or lines')} left out; the rest is here")
+        more = f"; the first {MOST_PROBLEMS:,} are listed" if len(failed) > MOST_PROBLEMS else ""
+        what = count(len(failed), "file or line", "files or lines")
+        self.page.show_rows(rows, f"{what} could not be read; the rest is here{more}")
 
     def _show_twins(self, twins: Sequence[Twins], collection: Collection) -> None:
         if not twins:

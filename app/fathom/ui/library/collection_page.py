@@ -180,7 +180,7 @@ class CollectionPage(QWidget):
         line = row(holder, gap=8, margins=(16, 0, 16, 4))
         self.field = FindField()
         self._pause = QTimer(self, singleShot=True, interval=PAUSE_MS)
-        self._pause.timeout.connect(lambda: self.searched.emit(self.field.text().strip()))
+        self._pause.timeout.connect(self._search)
         self.field.textChanged.connect(lambda _text: self._pause.start())
         self.field.go_down.connect(lambda: self.list.enter())
         self.folders = Button("All folders", "folder", on_click=self._open_folders)
@@ -188,6 +188,11 @@ class CollectionPage(QWidget):
         line.addWidget(self.field, 1)
         line.addWidget(self.folders)
         return holder
+
+    def _search(self) -> None:
+        if self.query:
+            self.tabs.setCurrentIndex(DOCUMENTS)
+        self.searched.emit(self.query)
 
     # --- what it is told ------------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ def drive(qapp: QApplication, qtbot: QtBot, tmp_path: Path) -> Callable[[Work], 
             try:
                 await work(area, bench)
             finally:
+                area.close_down()
                 await tasks.close()
                 bridge.detach()
                 await bench.services.close()
@@ -266,7 +267,7 @@ def test_files_that_cannot_be_read_at_all_say_so(drive: Callable[[Work], None], 
         assert dialog is not None
         assert "nothing in picture.png" in dialog.accessibleName()
         dialog.close()
-        assert area.stack.currentWidget() is area.welcome
+        await until(lambda: area.stack.currentWidget() is area.welcome)
 
     drive(work)
 

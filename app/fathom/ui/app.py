@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
     from fathom.services.application import Services
+    from fathom.ui.library.area import LibraryArea
     from fathom.ui.main_window import MainWindow
 
 log = logging.getLogger(__name__)
@@ -202,6 +203,7 @@ class App:
         self._tasks = Tasks()
         self._close = asyncio.Event()
         self._services: Services | None = None
+        self._library_area: LibraryArea | None = None
         self._bug_shown = False
         self.research = ResearchArea(self._bridge, self._tasks, settings.scope)
         window.add_area("search", "Research", self.research)
@@ -248,6 +250,8 @@ class App:
 
     async def close(self) -> None:
         """End what runs, then the services."""
+        if self._library_area is not None:
+            self._library_area.close_down()
         await self._tasks.close()
         if self._services is not None:
             self.research.close_down()
@@ -259,7 +263,7 @@ class App:
         from fathom.ui.library.area import LibraryArea
         from fathom.ui.settings.area import SettingsArea
 
-        library_area = LibraryArea(self._bridge, self._tasks)
+        self._library_area = library_area = LibraryArea(self._bridge, self._tasks)
         self._window.add_area("library", "Library", library_area)
         settings_area = SettingsArea(self._bridge, self._tasks, self._settings)
         settings_area.model_wanted.connect(self.research.choose_model)

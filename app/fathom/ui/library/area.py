@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from fathom.services.application import Services
     from fathom.services.library_service import Collection, Entry, Failure, Found, IndexProgress, LibraryService, Twins
 
-RESULTS = 50
+RESULTS = 30
 MOST_PROBLEMS = 1_000
 ROOMY = 1100  # from this width on the left column has its full width
 
@@ -131,6 +131,10 @@ class LibraryArea(QWidget):
         self._library = services.library
         self.welcome.show_formats(FORMATS)
         self._library_changed(None)
+
+    def close_down(self) -> None:
+        """Before the services close: nothing more is asked. A removal that could be undone ends at the next start."""
+        self._library = None
 
     # --- collections ----------------------------------------------------------------------------------------------
 
@@ -410,11 +414,13 @@ class LibraryArea(QWidget):
             self._tasks.start(self._add_files(single))
 
     async def _add(self, path: Path) -> None:
-        assert self._library is not None
+        if self._library is None:
+            return
         await self._reported(self._library.add(path), path.name)
 
     async def _add_files(self, paths: Sequence[Path]) -> None:
-        assert self._library is not None
+        if self._library is None:
+            return
         await self._reported(self._library.add_files(paths), count(len(paths), "file"))
 
     async def _reported(self, work: object, what: str) -> None:
@@ -443,7 +449,8 @@ class LibraryArea(QWidget):
             self._tasks.start(self._refresh(name, failed))
 
     async def _refresh(self, name: str, failed: bool) -> None:
-        assert self._library is not None
+        if self._library is None:
+            return
         try:
             await self._library.refresh(name, again=failed)
         except UserError as error:
@@ -476,7 +483,8 @@ class LibraryArea(QWidget):
         self._tasks.start(self._hide(name, collection.label))
 
     async def _hide(self, name: str, label: str) -> None:
-        assert self._library is not None
+        if self._library is None:
+            return
         await self._library.hide(name)
         if name == self.list.current:
             self.list.select("")
@@ -496,7 +504,8 @@ class LibraryArea(QWidget):
             self._tasks.start(self._restore(name))
 
     async def _restore(self, name: str) -> None:
-        assert self._library is not None
+        if self._library is None:
+            return
         await self._library.restore(name)
         self.list.show_overview(await self._library.overview())
         self.show_collection(name)
@@ -507,7 +516,8 @@ class LibraryArea(QWidget):
             self._tasks.start(self._remove(name))
 
     async def _remove(self, name: str) -> None:
-        assert self._library is not None
+        if self._library is None:
+            return
         await self._library.remove(name)
 
     def _remove_file(self, row: Row) -> None:
@@ -515,7 +525,8 @@ class LibraryArea(QWidget):
             self._tasks.start(self._forget(row))
 
     async def _forget(self, row: Row) -> None:
-        assert self._library is not None
+        if self._library is None:
+            return
         await self._library.remove_file("files", row.path)
         self._close_document()
         self._show_list()
@@ -531,7 +542,8 @@ class LibraryArea(QWidget):
             self._tasks.start(self._set_preference(name, preference, folder))
 
     async def _set_preference(self, name: str, preference: str, folder: str) -> None:
-        assert self._library is not None
+        if self._library is None:
+            return
         await self._library.prefer(name, preference, folder)  # type: ignore[arg-type]
         await self._load_sides(name)
         what = folder.rpartition("/")[2] or words_label(self.list.model.collection(name))

@@ -6,6 +6,7 @@ A row is a value; a long list is fetched page by page as it comes into sight. Kn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from PySide6.QtCore import (
@@ -131,6 +132,12 @@ class RowModel(QAbstractListModel):
         return None
 
 
+@lru_cache(maxsize=512)
+def _laid_out(text: str, width: int, lines: int) -> list[str]:
+    """Kept, since a row is measured and drawn many times. The theme changes colours, never fonts."""
+    return lay_out(text, theme.font("body"), width, max_lines=lines)[0]
+
+
 class RowDelegate(QStyledItemDelegate):
     """Draws a row; marked places stand on the mark ground."""
 
@@ -141,7 +148,7 @@ class RowDelegate(QStyledItemDelegate):
         return max(80, width - self.LEFT - self.INDENT - 16)
 
     def _text(self, row: Row, width: int) -> list[str]:
-        return lay_out(row.text, theme.font("body"), self._room(width), max_lines=row.lines)[0] if row.lines else []
+        return _laid_out(row.text, self._room(width), row.lines) if row.lines else []
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         width = option.rect.width() or 560

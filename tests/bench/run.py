@@ -19,7 +19,7 @@ from options import Options
 SUITES: dict[str, tuple[str, ...]] = {
     "main": ("first_paint", "store", "ui", "engine"),
     "extract": ("extract",),
-    "tools": ("sandbox",),
+    "tools": ("sandbox", "library"),
 }
 """Suite -> its files, without ``bench_`` and ``.py``. A new measurement is one file and its name here."""
 

@@ -69,6 +69,37 @@ def test_library_add_search_and_list(fathom_home: Path, tmp_path: Path) -> None:
     assert {row["documents"] for row in listed} >= {1}
 
 
+def test_library_is_widened_by_folders_duplicates_and_preferences(fathom_home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "papers"
+    (folder / "old").mkdir(parents=True)
+    (folder / "whales.md").write_text("# Whales\n\nThe blue whale is the largest animal.\n")
+    (folder / "old" / "copy.md").write_text("# Whales\n\nThe blue whale is the largest animal.\n")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 no")
+    (tmp_path / "single.txt").write_text("A whale of a time.")
+    added = fathom("library", "add", str(folder), str(tmp_path / "single.txt"), "--json", home=fathom_home)
+    rows = {row["name"]: row for row in json.loads(added.stdout)}
+    assert (rows["papers"]["documents"], rows["files"]["documents"]) == (2, 1)
+    assert rows["papers"]["failed"][0]["do"].endswith("save it again.")
+    found = json.loads(fathom("library", "search", "whale", "--in", "papers/old", "--json", home=fathom_home).stdout)
+    assert [row["path"] for row in found] == [str(folder / "old" / "copy.md")]
+    assert found[0]["also"] == [str(folder / "whales.md")]
+    assert fathom("library", "prefer", "papers", "blocked", home=fathom_home).returncode == 0
+    assert fathom("library", "search", "largest blue", "--in", "papers", home=fathom_home).returncode == 1
+    listed = json.loads(fathom("library", "list", "--json", home=fathom_home).stdout)
+    papers = next(row for row in listed if row["name"] == "papers")
+    assert papers["preference"] == "blocked"
+    assert papers["duplicates"][0]["paths"] == [str(folder / "old" / "copy.md"), str(folder / "whales.md")]
+    (folder / "seals.txt").write_text("Seals swim.")
+    refreshed = json.loads(fathom("library", "refresh", "papers", "--json", home=fathom_home).stdout)
+    assert refreshed[0]["documents"] == 3
+    removed = fathom("library", "remove", "papers", "--json", home=fathom_home)
+    assert json.loads(removed.stdout) == {"name": "papers", "removed": True}
+    gone = fathom("library", "remove", "papers", home=fathom_home)
+    assert gone.returncode == 1
+    assert "fathom library list" in gone.stderr
+    assert (folder / "whales.md").exists()
+
+
 def test_truncated_model_ends_with_4_and_a_plain_error(fathom_home: Path, tmp_path: Path, embedded_model: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(embedded_model.read_bytes()[:5_000_000])

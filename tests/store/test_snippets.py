@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.store.snippets import WIDTH, best_span
+from fathom.store.library_files import clean
+from fathom.store.snippets import WIDTH, best_span, places
 from fathom.store.terms import MAX_TERMS, Term, filter_terms, fold, index_form, query_terms
 
 mixed = st.text(alphabet=st.sampled_from("ab cé.İß\n。서울은北京ﬁ①\u0301"), max_size=900)
@@ -78,3 +81,73 @@ def test_pasted_page_as_a_query_is_cut() -> None:
 def test_filter_matches_prefixes_and_korean_without_particles() -> None:
     assert filter_terms("Cor") == ['"Cor"*']
     assert filter_terms("서울에서") == ['"서울 울에 에서" OR "서울"']
+
+
+CJK = st.text(alphabet=st.sampled_from("서울은北京東京カタ"), min_size=1, max_size=12)
+HANGUL = st.text(alphabet=st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3), min_size=1, max_size=12)
+
+
+@given(run=CJK)
+def test_every_pair_and_the_last_character_of_a_run_is_a_token(run: str) -> None:
+    tokens = index_form(run).split()
+    assert tokens == [run[at : at + 2] for at in range(len(run))]
+    assert "".join(token[0] for token in tokens) == run
+
+
+@given(word=HANGUL)
+def test_decomposed_korean_is_indexed_and_searched_like_composed(word: str) -> None:
+    apart = unicodedata.normalize("NFD", word)
+    assert index_form(apart) == index_form(word)
+    assert query_terms(apart) == query_terms(word)
+    assert clean(apart) == word
+
+
+@given(before=CJK, word=CJK.filter(lambda word: len(word) > 1), after=CJK)
+def test_a_query_s_pairs_stand_in_every_text_that_holds_it(before: str, word: str, after: str) -> None:
+    tokens = set(index_form(before + word + after).split())
+    for term in query_terms(word):
+        if term.match == f'"{term.text}"' and len(term.text) == 2:
+            assert term.text in tokens
+
+
+@given(text=mixed, query=mixed.map(lambda text: text[:30]))
+def test_places_are_in_order_apart_and_hold_the_terms(text: str, query: str) -> None:
+    terms = query_terms(query)
+    found = places(text, terms)
+    ends = [0]
+    for start, end in found:
+        assert ends[-1] <= start < end <= len(text)
+        ends.append(end)
+        folded = fold(text[start:end])
+        assert any(fold(term.text)[:4][:1] in folded for term in terms)
+
+
+@given(text=mixed)
+def test_folding_in_parts_is_folding_as_a_whole(text: str) -> None:
+    assert fold(text) == "".join(fold(character) for character in text)
+
+
+def test_places_are_whole_words_and_joined_pairs() -> None:
+    def marked(text: str, query: str) -> list[str]:
+        return [text[start:end] for start, end in places(text, query_terms(query))]
+
+    assert marked("Recovers lithium; lithium-based recovery.", "lithium recovery") == [
+        "Recovers",
+        "lithium",
+        "lithium",
+        "recovery",
+    ]
+    assert marked("국내 업체는 리튬 회수율을 높인다.", "리튬의 회수율") == ["리튬", "회수율"]
+    assert marked("bluet or blue", "blue") == ["bluet", "blue"]
+    assert marked("nothing", "") == []
+
+
+def test_word_of_one_syllable_is_found_under_another_particle() -> None:
+    (term,) = query_terms("물은")
+    assert term.text == "물"
+    assert term.match == '("물은" OR "물"*)'
+
+
+def test_pairs_of_hiragana_are_grammar_beside_other_words() -> None:
+    assert [term.text for term in query_terms("日本のどこ")] == ["日本", "本の"]
+    assert [term.text for term in query_terms("どこ")] == ["どこ"]

@@ -10,6 +10,7 @@
     ├── EngineError          the engine could not do what was asked; the process lives
     │   └── EngineDied       the engine's process is gone: ends the run, with the tail of its stderr
     └── ToolError            the model can mend it: becomes an observation
+        └── ScannedError     a document of pictures of pages: it can be read by OCR only
 
 Anything else is a bug and reaches the log and the bug dialog.
 """
@@ -82,3 +83,7 @@ class EngineDied(EngineError):
 
 class ToolError(FathomError):
     """A tool could not do what the model asked; the text becomes the observation that the model reads."""
+
+
+class ScannedError(ToolError):
+    """A document holds pictures of pages and no text: it can be read by OCR only."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from typing import ClassVar, Literal, Protocol
 
@@ -130,7 +131,8 @@ class Tool(Protocol):
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """A search result. ``snippet`` is original text around the match; ``score`` is higher for better.
 
-    Of a saved document, ``snippet == document.text[start:end]``; from the web both are 0.
+    Of a saved document, ``snippet == document.text[start:end]``; from the web both are 0. ``page`` is the page of
+    the match, 0 where there are none; ``path`` is the file, and ``also`` are other files with the same text.
     """
 
     uri: str
@@ -140,13 +142,17 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     collection: str = ""
     start: int = 0
     end: int = 0
+    page: int = 0
+    path: str = ""
+    also: tuple[str, ...] = ()
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A saved document, as plain text or Markdown.
 
     ``pages`` are the offsets in ``text`` at which page 1, 2, ... of a PDF (slide of a presentation) begins, () where
-    there are none. ``author`` and ``date`` are what the file says of itself, "" when it says nothing.
+    there are none. ``author`` and ``date`` are what the file says of itself, "" when it says nothing; ``doi`` stands in
+    its text. ``also`` are other files with the same text.
     """
 
     uri: str
@@ -157,6 +163,26 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     author: str = ""
     date: str = ""
     pages: tuple[int, ...] = ()
+    doi: str = ""
+    also: tuple[str, ...] = ()
+
+    def page_at(self, offset: int) -> int:
+        """The number of the page that holds a character, 0 where there are no pages."""
+        return bisect.bisect_right(self.pages, offset)
+
+    def passage(self, start: int, end: int) -> Passage:
+        """``text[start:end]`` with what the document tells of itself and the page that it begins on."""
+        return Passage(
+            uri=self.uri,
+            title=self.title,
+            text=self.text[start:end],
+            start=start,
+            end=end,
+            page=self.page_at(start),
+            author=self.author,
+            date=self.date,
+            doi=self.doi,
+        )
 
 
 class LibraryIndex(Protocol):

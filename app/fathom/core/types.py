@@ -56,13 +56,20 @@ class ToolCall(Struct, frozen=True):
 
 
 class Passage(Struct, frozen=True):
-    """A saved piece of a document: ``text == document[start:end]`` at the time of reading."""
+    """A saved piece of a document: ``text == document[start:end]`` at the time of reading.
+
+    ``page``, ``author``, ``date`` and ``doi`` are what the document tells; 0 and "" where it does not.
+    """
 
     uri: str
     title: str
     text: str
     start: int = 0
     end: int = 0
+    page: int = 0
+    author: str = ""
+    date: str = ""
+    doi: str = ""
 
 
 class Observation(Struct, frozen=True):
@@ -125,8 +132,9 @@ class Step(Struct, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """Where a run may look. ``collections`` narrows the documents to these collections; empty means all of them.
+    """Where a run may look.
 
+    ``collections`` narrows the documents to these collections ("papers") and folders ("papers/2024"); empty means all.
     With ``web`` and ``ask`` a person is asked before each contact with a host.
     """
 

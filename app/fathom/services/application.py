@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from fathom.tools import open_toolbox
 from fathom.tools.addresses import FetchPolicy
 from fathom.tools.sandbox import SandboxState, self_test
 from fathom.tools.toolbox import SessionToolbox
+from fathom.workers.ocr import OcrReader
 from fathom.workers.parser import ParserClient
 
 
@@ -87,7 +89,8 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     store = SessionStore(open_database(home / "fathom.db"))
     store.mark_interrupted()
     parser = ParserClient()
-    library = LibraryService(LibraryStore(open_database(home / "library.db")), parser)
+    index = await asyncio.to_thread(lambda: LibraryStore(open_database(home / "library.db")))  # it may index anew
+    library = LibraryService(index, parser, OcrReader())
     await library.ensure_sample()
     for recording in sorted(resource_path("samples").glob("*.json")):
         store.import_recording(recording.read_bytes())

@@ -1,6 +1,6 @@
 """Files of a person's library turned into documents: which ones there are, text and Markdown, JSONL line by line.
 
-Knows nothing of the index. HTML and PDF are hostile and are parsed elsewhere, in a process that can be killed.
+Knows nothing of the index. The other formats are hostile and are parsed elsewhere, in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from fathom.store.library import Failure, NewDocument
+from fathom.core.protocols import Document, FileKind
+from fathom.store.library_values import Failure, NewDocument
 
-Kind = Literal["text", "markdown", "html", "pdf", "jsonl"]
+Kind = FileKind | Literal["markdown", "jsonl"]
 
 KINDS: dict[str, Kind] = {
     ".txt": "text",
@@ -27,16 +29,28 @@ KINDS: dict[str, Kind] = {
     ".htm": "html",
     ".xhtml": "html",
     ".pdf": "pdf",
+    ".docx": "docx",
+    ".xlsx": "xlsx",
+    ".pptx": "pptx",
+    ".hwpx": "hwpx",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".rss": "feed",
+    ".atom": "feed",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
+FORMATS = "text, Markdown, HTML, PDF, Word, Excel, PowerPoint, HWPX, CSV, JSON and RSS files"
 MAX_FILE_BYTES = 50 * 1024 * 1024
-"""A larger text, HTML or PDF file is not read; a JSONL is read line by line and may have any size."""
+"""A larger file is not read; a JSONL is read line by line and may have any size."""
 
 MAX_FAILURES = 100
 """Broken lines of one JSONL that are listed one by one; the rest are counted."""
 
 _HEADING = re.compile(r"^#\s+(.+?)\s*#*\s*$", re.MULTILINE)
+_DOI = re.compile(r"\b10\.\d{4,9}/[-._;()/:A-Za-z0-9]*[A-Za-z0-9]")
+_DOI_WITHIN = 6_000  # characters: further on it is another work's
 
 
 class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +61,11 @@ class FoundFile(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     size: int
     mtime_ns: int
+
+    @property
+    def folder(self) -> str:
+        """The folder that it lies in, relative to the collection's, "" at its top."""
+        return self.id.rpartition("/")[0]
 
 
 def find_files(path: Path) -> list[FoundFile]:
@@ -68,6 +87,11 @@ def find_files(path: Path) -> list[FoundFile]:
     return sorted(files, key=lambda found: found.id)
 
 
+def find_file(path: Path, name: str) -> FoundFile | None:
+    """The file under the id ``name``; None when it is gone or of no known kind. Raises OSError."""
+    return _found(path, name)
+
+
 def decode_text(data: bytes) -> str | None:
     """UTF-8 or UTF-16 with a byte order mark, or UTF-8; None when it is something else."""
     for mark, encoding in (
@@ -86,13 +110,44 @@ def decode_text(data: bytes) -> str | None:
 def text_document(file: FoundFile, text: str) -> NewDocument:
     """A text or Markdown file: the title is the first top heading of a Markdown, else the file's name."""
     heading = _HEADING.search(text) if file.kind == "markdown" else None
-    return NewDocument(id=file.id, title=clean(heading[1] if heading else file.path.stem), text=clean(text))
+    text = clean(text)
+    return NewDocument(
+        id=file.id, title=clean(heading[1] if heading else file.path.stem), text=text, doi=find_doi(text)
+    )
+
+
+def parsed_document(file: FoundFile, parsed: Document) -> NewDocument:
+    """What a parser made of a file; the places of its pages are kept."""
+    pages = parsed.pages or (0,)
+    ends = (*pages[1:], len(parsed.text))
+    texts = [clean(parsed.text[start:end]) for start, end in zip((0, *pages[1:]), ends, strict=True)]
+    starts, text = [], ""
+    for one in texts:
+        text += "\n\n" if text and one else ""
+        starts.append(len(text))
+        text += one
+    title = clean(parsed.title) if file.kind != "text" else ""
+    return NewDocument(
+        id=file.id,
+        title=title or clean(file.path.stem),
+        text=text,
+        author=clean(parsed.author)[:300],
+        date=clean(parsed.date)[:40],
+        doi=parsed.doi or find_doi(text),
+        pages=tuple(starts) if parsed.pages else (),
+    )
+
+
+def find_doi(text: str) -> str:
+    """The DOI that a document begins with, "" when there is none."""
+    found = _DOI.search(text, 0, _DOI_WITHIN)
+    return found[0] if found else ""
 
 
 def clean(text: str) -> str:
-    """Without what no reader sees: NUL, carriage returns, and halves of surrogate pairs, which UTF-8 cannot hold."""
+    """NFC, without what no reader sees: NUL, carriage returns, halves of surrogate pairs, which UTF-8 cannot hold."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").strip()
-    return text.encode("utf-8", "replace").decode()
+    return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
 
 
 class JsonlBatch(msgspec.Struct, frozen=True, kw_only=True):

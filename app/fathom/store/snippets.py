@@ -30,7 +30,26 @@ def best_span(text: str, weighted: Sequence[tuple[Term, float]], width: int = WI
     return _strip(text, _earlier_sentence(text, start, max(0, end - width)), end)
 
 
-def _places(folded: str, weighted: Sequence[tuple[Term, float]]) -> list[tuple[int, int, int, float]]:
+def places(text: str, terms: Sequence[Term], most: int = 500) -> list[tuple[int, int]]:
+    """Where the terms stand in ``text``, whole words, in order; what touches is one place. At most ``most`` places."""
+    folded = fold(text)
+    found = []
+    for start, end, _, _ in _places(folded, [(term, 1.0) for term in terms], most):
+        while end < len(folded) and folded[end].isascii() and folded[end].isalnum() and folded[end - 1].isascii():
+            end += 1
+        found.append((start, end))
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged[:most]
+
+
+def _places(
+    folded: str, weighted: Sequence[tuple[Term, float]], most: int = _MOST_FINDS
+) -> list[tuple[int, int, int, float]]:
     """(start, end, term number, weight) of each place of a term; stems match by their common beginning."""
     found = []
     for number, (term, weight) in enumerate(weighted):
@@ -38,7 +57,7 @@ def _places(folded: str, weighted: Sequence[tuple[Term, float]]) -> list[tuple[i
         if needle.isascii() and not term.phrase and len(needle) > 5:
             needle = needle[: max(4, len(needle) - 3)]
         at, count = folded.find(needle), 0
-        while at >= 0 and count < _MOST_FINDS:
+        while at >= 0 and count < most:
             within_a_word = needle[0].isascii() and at > 0 and folded[at - 1].isalnum()
             if not within_a_word:
                 found.append((at, at + len(needle), number, weight))

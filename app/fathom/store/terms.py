@@ -24,6 +24,7 @@ _CJK = (
     "\u1100-\u11ff\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u3131-\u318e"
     "\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U000323af"
 )
+_NOT_ASCII = re.compile("[^\\x00-\\x7f]+")
 _CJK_RUN = re.compile(f"[{_CJK}]+")
 _TOKEN = re.compile(rf"(?P<cjk>[{_CJK}]+)|(?P<word>[^\W_{_CJK}]+)")
 _QUOTED = re.compile(
@@ -33,6 +34,25 @@ _HANGUL_PARTICLE = re.compile(
     r"(?<=[\uac00-\ud7a3]{2})(?:에서는|에게서|으로는|이라고|에서|에게|한테|으로|까지|부터|라고|이나|처럼|보다"
     r"|은|는|이|가|을|를|의|에|로|와|과|도|만|께)$"
 )
+_ONE_SYLLABLE = re.compile(r"([\uac00-\ud7a3])(?:은|는|을|를|의|에|와|과|도)")
+_TELLS_NOTHING = re.compile(r"[a-z]|[\u3041-\u3096]{2}")
+"""Lone Latin letters, and pairs of hiragana, which are grammar: left out when a query has anything else.
+
+Without the pairs recall at 5 on JSQuAD goes from .956 to .960, and a query takes a fifth less time.
+"""
+
+
+FUNCTION_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about an and any are as at be been by can could did do does for from had has have how i in into is it its
+        many me most much my not of on or our should than that the their there these they this those to us was we were
+        what when where which who whom whose why will with would you your
+        """,
+    )
+)
+"""English words that say nothing of what a question is about; also in a library too small to count them."""
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -56,7 +76,7 @@ def index_form(text: str) -> str:
 def query_terms(query: str) -> list[Term]:
     """The words of a query, each once, in their order: quoted phrases first, then words and CJK bigrams.
 
-    Lone Latin letters ("s" of "James's") are left out when there is anything else.
+    Lone Latin letters ("s" of "James's") and pairs of hiragana are left out when there is anything else.
     """
     query = unicodedata.normalize("NFKC", query)
     found: dict[str, Term] = {}
@@ -71,12 +91,24 @@ def query_terms(query: str) -> list[Term]:
             found.setdefault(token[0].lower(), Term(token[0].lower(), _string(token[0])))
         elif len(run) == 1:
             found.setdefault(run, Term(run, _string(run) + "*"))
+        elif bare := _ONE_SYLLABLE.fullmatch(run):  # "물은": the text may say "물이"
+            found.setdefault(run, Term(bare[1], f"({_string(run)} OR {_string(bare[1])}*)"))
         else:
             for pair in _bigrams(run)[:-1]:
                 found.setdefault(pair, Term(pair, _string(pair)))
     terms = list(found.values())
-    longer = [term for term in terms if not (len(term.text) == 1 and term.text.isascii() and term.text.isalpha())]
-    return (longer or terms)[:MAX_TERMS]
+    telling = [term for term in terms if not _TELLS_NOTHING.fullmatch(term.text)]
+    return (telling or terms)[:MAX_TERMS]
+
+
+def stands_in(term: Term, folded: str) -> bool:
+    """Whether the term stands in a text that :func:`fold` has folded; a word by its stem, at the start of a word."""
+    needle = fold(term.text)
+    if not needle.isascii() or term.phrase:
+        return needle in folded
+    if len(needle) > 5:
+        needle = needle[: max(4, len(needle) - 3)]
+    return re.search(rf"(?<![^\W_]){re.escape(needle)}", folded) is not None
 
 
 def filter_terms(query: str) -> list[str]:
@@ -96,7 +128,11 @@ def filter_terms(query: str) -> list[str]:
 
 def fold(text: str) -> str:
     """Lower case without accents, character by character, so that offsets stay those of ``text``."""
-    return text.lower() if text.isascii() else text.translate(_FOLD)
+    if text.isascii():
+        return text.lower()
+    folded = _NOT_ASCII.sub(lambda run: run[0].translate(_FOLD), text)  # a long Latin text has few of them
+    lower = folded.lower()
+    return lower if len(lower) == len(text) else text.translate(_FOLD)
 
 
 class _Fold(dict[int, str]):

@@ -16,7 +16,6 @@ import msgspec
 
 from fathom.core.errors import ToolError
 from fathom.core.protocols import Document, ToolResult
-from fathom.core.types import Passage
 from fathom.tools.context import SessionTool
 from fathom.tools.extract.passages import Span
 from fathom.tools.extract.quotes import found_in
@@ -151,7 +150,7 @@ class ScrapeAndExtractInfo(SessionTool):
             if picked.best and picked.found
             else "The words that were asked for are not in this page",
             passages=tuple(
-                Passage(uri=address, title=title, text=text[span.start : span.end], start=span.start, end=span.end)
+                msgspec.structs.replace(document.passage(span.start, span.end), uri=address, title=title)
                 for span in _with(quoted, _joined(text, picked.spans))
             ),
             urls=(address,),

@@ -140,7 +140,7 @@ class GoogleSearch(SessionTool):
         start = document.text.find(excerpt, hit.start if hit.end else 0)
         if start < 0:
             return None
-        return Passage(uri=hit.uri, title=hit.title, text=excerpt, start=start, end=start + len(excerpt))
+        return document.passage(start, start + len(excerpt))
 
 
 def _shortened(text: str, room: int) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
     from fathom.services.application import Services
+    from fathom.ui.library.area import LibraryArea
     from fathom.ui.main_window import MainWindow
 
 log = logging.getLogger(__name__)
@@ -204,6 +205,7 @@ class App:
         self._tasks = Tasks()
         self._close = asyncio.Event()
         self._services: Services | None = None
+        self._library_area: LibraryArea | None = None
         self._bug_shown = False
         self.research = ResearchArea(self._bridge, self._tasks, settings.scope)
         window.add_area("search", "Research", self.research)
@@ -250,6 +252,8 @@ class App:
 
     async def close(self) -> None:
         """End what runs, then the services."""
+        if self._library_area is not None:
+            self._library_area.close_down()
         await self._tasks.close()
         if self._services is not None:
             self.research.close_down()
@@ -258,8 +262,11 @@ class App:
 
     async def open(self) -> None:
         """Import and open the services; the window is painted and answers meanwhile."""
+        from fathom.ui.library.area import LibraryArea
         from fathom.ui.settings.area import SettingsArea
 
+        self._library_area = library_area = LibraryArea(self._bridge, self._tasks)
+        self._window.add_area("library", "Library", library_area)
         settings_area = SettingsArea(self._bridge, self._tasks, self._settings)
         settings_area.model_wanted.connect(self.research.choose_model)
         settings_area.small_wanted.connect(lambda: self.research.use_model(""))
@@ -276,12 +283,14 @@ class App:
         services.sessions.take_up_waiting()
         self.research.attach(services)
         settings_area.attach(services)
+        library_area.attach(services)
         self._window.footer.show_engine(services.engine.status)
         services.engine.start()
         if loss := services.store.database.loss:
             self._tell_loss(loss)
         await asyncio.sleep(0)
         self.research.prepare()
+        services.library.start_following()
 
     def _tell_loss(self, loss: str) -> None:
         from fathom.ui.widgets.error_dialog import ErrorDialog
@@ -301,7 +310,8 @@ class App:
         self._tasks.start(self._open_services_again())
 
     async def _open_services_again(self) -> None:
-        self._window.remove_area("Settings")
+        for word in ("Library", "Settings"):
+            self._window.remove_area(word)
         await self.open()
 
     # --- bugs -----------------------------------------------------------------------------------------------------

@@ -9,5 +9,6 @@ ROLES: dict[str, str] = {
     "engine": "fathom.workers.engine:serve",
     "parser": "fathom.workers.parser:serve",
     "duckduckgo": "fathom.tools.search.duckduckgo:serve",
+    "ocr": "fathom.workers.ocr:serve",
 }
 """Role -> "module:attr" of ``serve(channel: host.Channel, argv: list[str]) -> int``, the exit code."""

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from fathom.core import registry
-from fathom.core.errors import ToolError
+from fathom.core.errors import ScannedError, ToolError
 from fathom.core.protocols import Document, FileKind
 from fathom.tools.extract import EXTRACTORS
 from fathom.workers.client import worker_command
@@ -43,10 +43,11 @@ class ParseRequest(msgspec.Struct, frozen=True):
 
 
 class ParseReply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A document, or why there is none."""
+    """A document, or why there is none; ``scanned`` when OCR could read it."""
 
     document: Document | None = None
     error: str = ""
+    scanned: bool = False
 
 
 _decode_request = msgspec.json.Decoder(ParseRequest).decode
@@ -58,7 +59,7 @@ _decode_reply = msgspec.json.Decoder(ParseReply).decode
 
 def serve(channel: Channel, argv: list[str]) -> int:
     """Parse files until the parent closes the pipe. Bugs in a parsing library are told as errors of the file."""
-    _limit_memory()
+    limit_memory()
     for line in channel.lines():
         channel.send(msgspec.json.encode(_reply(line)))
     return 0
@@ -68,7 +69,7 @@ def _reply(line: bytes) -> ParseReply:
     try:
         return ParseReply(document=parse(_decode_request(line)))
     except ToolError as error:
-        return ParseReply(error=str(error))
+        return ParseReply(error=str(error), scanned=isinstance(error, ScannedError))
     except MemoryError:
         return ParseReply(error=f"it needs more than {MEMORY_BYTES // 2**20} MB of memory to be read")
     except RecursionError:
@@ -79,7 +80,10 @@ def _reply(line: bytes) -> ParseReply:
 
 def parse(request: ParseRequest) -> Document:
     """Extract in this process. Raises ToolError."""
-    extract = registry.load(EXTRACTORS, request.kind, "kind of file")
+    try:
+        extract = registry.load(EXTRACTORS, request.kind, "kind of file")
+    except registry.UnknownNameError as error:
+        raise ToolError(f"it cannot be read: {error}") from None
     with _limited_time(cpu_seconds(request.kind, len(request.data))):
         document: Document = extract(request.data, request.url, request.charset)
     return document
@@ -103,7 +107,8 @@ def _limited_time(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
+    """Let this process take no more memory than MEMORY_BYTES, and leave no core file."""
     if sys.platform == "win32":
         return  # no such limit there; the time limit still holds
     import resource
@@ -157,7 +162,7 @@ class ParserClient:
             raise ToolError(f"the {kind} file ended the process that read it; it is broken or hostile")
         reply = _decode_reply(line)
         if reply.document is None:
-            raise ToolError(reply.error)
+            raise ScannedError(reply.error) if reply.scanned else ToolError(reply.error)
         return reply.document
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ import re
 
 import pypdfium2
 
-from fathom.core.errors import ToolError
+from fathom.core.errors import ScannedError, ToolError
 from fathom.core.protocols import Document
 from fathom.tools.extract.charset import clean, tidy
 
@@ -44,7 +44,7 @@ def extract_pdf(data: bytes, url: str = "", charset: str = "") -> Document:
     finally:
         pdf.close()
     if length < _SCANNED_CHARS_PER_PAGE * len(texts):
-        raise ToolError(f"the PDF has no text: its {pages} pages are probably scanned pictures")
+        raise ScannedError(f"the PDF has no text: its {pages} pages are probably scanned pictures")
     text, starts = _joined(texts)
     if len(texts) < pages:
         text += f"\n\nOnly the first {len(texts)} of {pages} pages were read."

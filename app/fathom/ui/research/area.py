@@ -80,6 +80,7 @@ class ResearchArea(QWidget):
         bridge.happened.connect(self._event)
         bridge.session_changed.connect(self._session_changed)
         bridge.engine_changed.connect(self._engine_changed)
+        bridge.library_changed.connect(lambda progress: self._library_changed() if progress is None else None)
         self.list.new_question.connect(self.new_question)
         self.list.chosen.connect(self.show_session)
         self.list.searched.connect(lambda _text: self._refresh())
@@ -89,6 +90,7 @@ class ResearchArea(QWidget):
         composer.scope_changed.connect(self._scope_changed)
         composer.change_wanted.connect(self.look_in)
         composer.folder_wanted.connect(self.add_folder)
+        composer.nothing_close.wondered.connect(self._wonder)
         composer.engine_card.sample_wanted.connect(self._show_sample)
         composer.engine_card.retry_wanted.connect(self.restart_engine)
         composer.engine_card.fetch_wanted.connect(self.fetch_model)
@@ -326,7 +328,18 @@ class ResearchArea(QWidget):
         self.composer.show_scope(scope)
         self._scope_changed(scope)
 
+    def _wonder(self, question: str) -> None:
+        if self._services is not None:
+            self._tasks.start(self._look_close(question, self.composer.scope))
+
+    async def _look_close(self, question: str, scope: Scope) -> None:
+        assert self._services is not None
+        near = scope.web or await self._services.library.near(question, scope)
+        if scope == self.composer.scope:
+            self.composer.nothing_close.show_near(question, near)
+
     def _scope_changed(self, scope: Scope) -> None:
+        self.composer.nothing_close.wonder()
         if self._services is not None:
             self._services.settings.scope = scope
             self._services.settings.save()
@@ -347,6 +360,7 @@ class ResearchArea(QWidget):
         from fathom.ui.research.look_in import counts
 
         self.composer.show_library(*counts(self._services.library.collections()))
+        self.composer.nothing_close.wonder()
 
     def _own_documents(self, scope: Scope) -> int:
         from fathom.ui.research.look_in import counts

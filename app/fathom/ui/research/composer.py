@@ -29,6 +29,7 @@ from fathom.core.types import Scope
 from fathom.ui import icons, theme
 from fathom.ui.research import words
 from fathom.ui.research.engine_card import EngineCard, ModelCard
+from fathom.ui.research.nothing_close import NothingClose
 from fathom.ui.widgets.buttons import Button, press_with_enter
 from fathom.ui.widgets.cards import Card, column, row
 from fathom.ui.widgets.labels import Icon, Label, Rule, lay_out
@@ -269,6 +270,11 @@ class Composer(QScrollArea):
         layout.addSpacing(8)
         layout.addWidget(self.input)
         layout.addLayout(hint)
+        self.nothing_close = NothingClose(self.input.edit)
+        self.nothing_close.web_wanted.connect(lambda: self._turn(web=True))
+        self.nothing_close.folder_wanted.connect(self.folder_wanted.emit)
+        self.nothing_close.ask_wanted.connect(self._ask)
+        layout.addWidget(self.nothing_close)
         self.examples: list[Example] = []
         questions = examples()
         if questions:

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 def counts(collections: list[Collection], scope: Scope | None = None) -> tuple[int, int, int]:
     """Pages of the sample library, pages of the person's own, and their folders; own ones narrowed to ``scope``."""
     sample = sum(one.documents for one in collections if one.kind == "sample")
-    own = [one for one in collections if one.kind == "documents"]
+    own = [one for one in collections if one.kind != "sample"]
     if scope is not None and scope.collections:
-        own = [one for one in own if one.name in scope.collections]
+        wanted = {name.partition("/")[0] for name in scope.collections}
+        own = [one for one in own if one.name in wanted]
     return sample, sum(one.documents for one in own), len(own)
 
 
@@ -96,7 +97,7 @@ class LookIn(Dialog):
         self.sample_text = Label("", "label", tone="mut", lines=0)
         self.documents = Tick("My documents")
         self.documents_text = Label(
-            "Text, Markdown, HTML and PDF files. They are read here and never leave this computer.",
+            "Text, PDF, Word, Excel, HWPX and other files. They are read here and never leave this computer.",
             "label",
             tone="mut",
             lines=0,
@@ -163,7 +164,7 @@ class LookIn(Dialog):
 
     def choose_file(self) -> None:
         """Ask for a file, then index it."""
-        kinds = "Documents (*.txt *.md *.html *.htm *.pdf *.jsonl);;All files (*)"
+        kinds = "Documents (*.txt *.md *.html *.htm *.pdf *.docx *.xlsx *.pptx *.hwpx *.csv *.json *.jsonl);;All (*)"
         self._choose(QFileDialog.FileMode.ExistingFile, "Add a file", kinds)
 
     def _choose(self, mode: QFileDialog.FileMode, title: str, kinds: str) -> None:
@@ -228,7 +229,7 @@ class LookIn(Dialog):
                 widget.hide()
                 widget.deleteLater()
         for one in collections:
-            if one.kind != "documents":
+            if one.kind == "sample":
                 continue
             holder = QWidget()
             line = row(holder, gap=8)

@@ -1,0 +1,615 @@
+"""The Library area: collections on the left, one of them in the middle, an opened document on the right.
+
+The only pane of the area that knows services: children say what was wanted, the area asks the library service, off the
+event loop, and hands back what came of it. An answer that comes after another question was asked is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import (
+    QDesktopServices,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QKeySequence,
+    QResizeEvent,
+    QShortcut,
+)
+from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QWidget
+
+from fathom.core.errors import UserError
+from fathom.core.types import Scope
+from fathom.ui.bridge import Bridge, Tasks
+from fathom.ui.library import words
+from fathom.ui.library.collection_list import CollectionList
+from fathom.ui.library.collection_page import DOCUMENTS, PROBLEMS, CollectionPage
+from fathom.ui.library.passage import PassagePane
+from fathom.ui.library.rows import PAGE, Row, one_paragraph
+from fathom.ui.library.welcome import DropSheet, Welcome
+from fathom.ui.research.timeline_text import clean
+from fathom.ui.research.words import count
+from fathom.ui.widgets.cards import column, row
+from fathom.ui.widgets.error_dialog import ErrorDialog
+from fathom.ui.widgets.labels import Rule
+from fathom.ui.widgets.toast import Toast
+
+if TYPE_CHECKING:
+    from fathom.services.application import Services
+    from fathom.services.library_service import Collection, Entry, Failure, Found, IndexProgress, LibraryService, Twins
+
+RESULTS = 30
+MOST_PROBLEMS = 1_000
+ROOMY = 1100  # from this width on the left column has its full width
+
+
+class LibraryArea(QWidget):
+    """Takes drops anywhere. Ctrl+O and Ctrl+Shift+O add, Ctrl+F searches, F5 looks again, F3 goes to the next match."""
+
+    def __init__(self, bridge: Bridge, tasks: Tasks) -> None:
+        super().__init__()
+        self._tasks = tasks
+        self._library: LibraryService | None = None
+        self._removing = ""
+        self._asked = 0
+        self._looking = self._look_again = False
+        self._last_folder = Path.home()
+        self.setAcceptDrops(True)
+
+        across = row(self, gap=0)
+        self.list = CollectionList()
+        self.page = CollectionPage()
+        self.passage = PassagePane()
+        self.passage.setMinimumWidth(328)
+        self.page.setMinimumWidth(380)
+        self.split = QSplitter(Qt.Orientation.Horizontal)
+        self.split.setChildrenCollapsible(False)
+        self.split.setHandleWidth(1)
+        self.split.addWidget(self.page)
+        self.split.addWidget(self.passage)
+        self.split.setStretchFactor(0, 58)
+        self.split.setStretchFactor(1, 42)
+        self.split.setSizes([580, 420])
+        self.welcome = Welcome()
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.welcome)
+        self.stack.addWidget(self.split)
+        holder = QWidget()
+        column(holder, gap=0).addWidget(self.stack)
+        across.addWidget(self.list)
+        across.addWidget(Rule(vertical=True))
+        across.addWidget(holder, 1)
+        self.toast = Toast(holder)
+        self.sheet = DropSheet(self)
+        self.welcome.show_opening()
+
+        bridge.library_changed.connect(self._library_changed)
+        for giver in (self.list, self.welcome):
+            giver.folder_wanted.connect(self.choose_folder)
+            giver.files_wanted.connect(self.choose_files)
+        self.welcome.sample_wanted.connect(lambda: self.show_collection("sample"))
+        self.list.chosen.connect(self.show_collection)
+        self.list.opened.connect(lambda _name: self.page.list.enter())
+        self.list.remove_wanted.connect(self.remove)
+        self.list.again_wanted.connect(lambda name: self.look_again(name))
+        self.list.preference_wanted.connect(lambda name, preference: self._prefer(name, preference, ""))
+        page = self.page
+        page.searched.connect(lambda _query: self._show_list())
+        page.folder_chosen.connect(lambda _folder: self._show_list())
+        page.tab_chosen.connect(lambda _tab: self._show_list())
+        page.list.rows.page_wanted.connect(self._page_wanted)
+        page.opened.connect(self._open_row)
+        page.again_wanted.connect(lambda failed: self.look_again(self.list.current, failed))
+        page.cancel_wanted.connect(self._cancel)
+        page.remove_wanted.connect(lambda: self.remove(self.list.current))
+        page.remove_file_wanted.connect(self._remove_file)
+        page.open_wanted.connect(self._open_collection_folder)
+        page.preference_wanted.connect(lambda p, folder: self._prefer(self.list.current, p, folder))
+        self.passage.closed.connect(self._close_document)
+        self.passage.file_wanted.connect(self._open_file)
+        self.passage.folder_wanted.connect(lambda path: _open(Path(path).parent))
+        for keys, act in (
+            ("Ctrl+O", self.choose_folder),
+            ("Ctrl+Shift+O", self.choose_files),
+            ("Ctrl+F", self.page.focus_search),
+            ("F5", lambda: self.look_again(self.list.current)),
+            ("F3", lambda: self.passage.next.click()),
+            ("Shift+F3", lambda: self.passage.previous.click()),
+        ):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(act)
+
+    def attach(self, services: Services) -> None:
+        """The services are open."""
+        from fathom.services.library_service import FORMATS
+
+        self._library = services.library
+        self.welcome.show_formats(FORMATS)
+        self._library_changed(None)
+
+    def close_down(self) -> None:
+        """Before the services close: nothing more is asked. A removal that could be undone ends at the next start."""
+        self._library = None
+
+    # --- collections ----------------------------------------------------------------------------------------------
+
+    def _library_changed(self, progress: IndexProgress | None) -> None:
+        if self._library is None:
+            return
+        if progress is None or not self.list.model.tell(progress):
+            if self._looking:  # one look at a time; the last change gets one of its own
+                self._look_again = True
+            else:
+                self._looking = True
+                self._tasks.start(self._show_overview())
+        elif progress.collection == self.list.current:
+            self.page.show_progress(progress)
+
+    async def _show_overview(self) -> None:
+        try:
+            while True:
+                self._look_again = False
+                if self._library is None:
+                    return
+                overview = await self._library.overview()
+                self.list.show_overview(overview)
+                self._show_current()
+                if not self._look_again:
+                    return
+        finally:
+            self._looking = False
+
+    def _show_current(self) -> None:
+        model, name = self.list.model, self.list.current
+        if not name and model.own:
+            own = [model.index(at).data() for at in range(model.rowCount())]
+            name = next(
+                one.name
+                for at in range(len(own))
+                if (one := model.index(at).data(Qt.ItemDataRole.UserRole)).kind != "sample"
+            )
+            self.show_collection(name)
+            return
+        collection = model.collection(name)
+        if collection is None:
+            self.list.select("")
+            self.stack.setCurrentWidget(self.welcome)
+            return
+        before = self._shown_state
+        self._shown_state = (name, collection.indexed, collection.documents, len(collection.failed))
+        self.page.show_collection(collection, model.progress(name), model.is_missing(name))
+        if before != self._shown_state and self.stack.currentWidget() is self.split:
+            self._tasks.start(self._load_sides(name))
+            if not self.page.list.currentIndex().isValid():
+                self._show_list()
+
+    _shown_state: tuple[str, str, int, int] = ("", "", 0, 0)
+
+    def show_collection(self, name: str) -> None:
+        """Show a collection and its documents."""
+        model = self.list.model
+        collection = model.collection(name)
+        if collection is None:
+            return
+        self.list.select(name)
+        self.stack.setCurrentWidget(self.split)
+        self._shown_state = (name, collection.indexed, collection.documents, len(collection.failed))
+        self.page.show_collection(collection, model.progress(name), model.is_missing(name))
+        self._close_document()
+        self._tasks.start(self._load_sides(name))
+        self._show_list()
+
+    async def _load_sides(self, name: str) -> None:
+        if self._library is None:
+            return
+        folders = await self._library.folders(name)
+        twins = await self._library.twins(name)
+        if name == self.list.current:
+            self.page.show_folders(folders)
+            self.page.show_twins(len(twins))
+
+    # --- the list -------------------------------------------------------------------------------------------------
+
+    def _show_list(self) -> None:
+        self._asked += 1
+        self._tasks.start(self._load_list(self._asked))
+
+    async def _load_list(self, asked: int) -> None:
+        library, name = self._library, self.list.current
+        collection = self.list.model.collection(name)
+        if library is None or collection is None:
+            return
+        page, folder, query = self.page, self.page.folder, self.page.query
+        page.retry.setVisible(page.tab == PROBLEMS and bool(collection.failed))
+        if query and page.tab == DOCUMENTS:
+            within = f"{name}/{folder}" if folder else name
+            found = await library.find(query, _only(collection, within), RESULTS)
+            if asked == self._asked:
+                self._show_results(query, found, collection)
+        elif page.tab == DOCUMENTS:
+            total = await library.count(name, folder)
+            entries = await library.entries(name, folder, PAGE)
+            if asked == self._asked:
+                self._show_documents(total, entries, collection)
+        elif page.tab == PROBLEMS:
+            self._show_problems(collection.failed)
+        else:
+            twins = await library.twins(name)
+            if asked == self._asked:
+                self._show_twins(twins, collection)
+
+    def _show_results(self, query: str, found: Sequence[Found], collection: Collection) -> None:
+        if not found:
+            blocked = collection.preference == "blocked"
+            self.page.show_nothing(
+                "search",
+                f"Nothing about “{query}”",
+                "This collection is blocked: it is not searched. Unblock it under More."
+                if blocked
+                else "Try fewer or other words, or all folders.",
+            )
+            return
+        rows = []
+        for one in found:
+            hit = one.hit
+            parts = [words.place(hit.path, collection.path if collection.kind == "documents" else "")]
+            if hit.page:
+                parts.append(f"page {hit.page}")
+            if hit.also:
+                parts.append(f"also in {count(len(hit.also), 'other file')}")
+            text, places = one_paragraph(hit.snippet, one.places)
+            rows.append(
+                Row(
+                    title=hit.title,
+                    second="  ·  ".join(parts),
+                    text=text,
+                    places=places,
+                    icon="quote",
+                    uri=hit.uri,
+                    path=hit.path,
+                    start=hit.start,
+                    end=hit.end,
+                    lines=3,
+                )
+            )
+        best = f"The best {len(found)} results" if len(found) == RESULTS else count(len(found), "result")
+        self.page.show_rows(rows, f"{best}, best first")
+
+    def _show_documents(self, total: int, entries: Sequence[Entry], collection: Collection) -> None:
+        if total:
+            self.page.show_pages(total, [_entry_row(entry, collection) for entry in entries])
+        elif self.list.model.progress(collection.name) is not None:
+            self.page.show_nothing("clock", "The first documents come in a moment", "They can be found as they come.")
+        else:
+            self.page.show_nothing("folder", "No documents here", "Put files into the folder, or look at “Not read”.")
+
+    def _show_problems(self, failed: Sequence[Failure]) -> None:
+        if not failed:
+            self.page.show_nothing("ok", "Everything could be read", "Files that cannot be read are listed here.")
+            return
+        from fathom.services.library_service import advice
+
+        rows = [
+            Row(
+                title=one.path,
+                text=one_paragraph(_sentence(one.reason))[0],
+                icon="warn",
+                token="orange" if one.scanned else "red",
+                lines=3,
+                remedy=advice(one),
+            )
+            for one in failed[:MOST_PROBLEMS]
+        ]
+        more = f"; the first {MOST_PROBLEMS:,} are listed" if len(failed) > MOST_PROBLEMS else ""
+        what = count(len(failed), "file or line", "files or lines")
+        self.page.show_rows(rows, f"{what} could not be read; the rest is here{more}")
+
+    def _show_twins(self, twins: Sequence[Twins], collection: Collection) -> None:
+        if not twins:
+            self.page.show_nothing("ok", "No duplicates", "Files with the same text are listed here, and found once.")
+            return
+        root = collection.path if collection.kind == "documents" else ""
+        rows = [
+            Row(
+                title=one.title,
+                second=f"{len(one.paths)} files with the same text; a search finds it once",
+                text="\n".join(clean(words.place(path, root)) for path in one.paths),
+                icon="copy",
+                uri=one.uri,
+                lines=4,
+            )
+            for one in twins
+        ]
+        self.page.show_rows(rows, count(len(twins), "text") + " in more than one file")
+
+    def _page_wanted(self, number: int) -> None:
+        self._tasks.start(self._load_page(number, self._asked))
+
+    async def _load_page(self, number: int, asked: int) -> None:
+        library, name = self._library, self.list.current
+        collection = self.list.model.collection(name)
+        if library is None or collection is None:
+            return
+        entries = await library.entries(name, self.page.folder, PAGE, number * PAGE)
+        if asked == self._asked:
+            self.page.list.rows.put_page(number, [_entry_row(entry, collection) for entry in entries])
+
+    # --- a document -----------------------------------------------------------------------------------------------
+
+    def _open_row(self, row: Row) -> None:
+        self._tasks.start(self._open_document(row, self.page.query if self.page.tab == DOCUMENTS else ""))
+
+    async def _open_document(self, row: Row, query: str) -> None:
+        if self._library is None:
+            return
+        opened = await self._library.open(row.uri, query)
+        current = self.page.list.current_row()
+        if current is not None and current.uri != row.uri:
+            return
+        if opened is None:
+            self.passage.show_missing(row.title)
+        else:
+            self.passage.show_document(opened, row.start, row.end)
+
+    def _close_document(self) -> None:
+        self.passage.clear()
+        self.passage.empty.say(
+            "quote", "mut", "Nothing opened yet", "Choose a document, or search: it opens here at the passage."
+        )
+
+    def _open_file(self, path: str, page: int) -> None:
+        if not Path(path).is_file():
+            self.toast.say("The file is not there now; this is the saved copy", "warn")
+            return
+        url = QUrl.fromLocalFile(path)
+        if page and path.lower().endswith(".pdf"):
+            url.setFragment(f"page={page}")  # readers that know it open at the page
+        QDesktopServices.openUrl(url)
+
+    def _open_collection_folder(self) -> None:
+        collection = self.list.model.collection(self.list.current)
+        if collection is not None and collection.path:
+            path = Path(collection.path)
+            _open(path if path.is_dir() else path.parent)
+
+    # --- adding ---------------------------------------------------------------------------------------------------
+
+    def choose_folder(self) -> None:
+        """Ask for a folder, then index it."""
+        dialog = QFileDialog(self, "Add a folder of documents", str(self._last_folder))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        self._choose(dialog)
+
+    def choose_files(self) -> None:
+        """Ask for files, then index them."""
+        kinds = (
+            "Documents (*.txt *.md *.html *.htm *.pdf *.docx *.xlsx *.pptx *.hwpx *.csv *.json *.rss *.jsonl);;"
+            "All files (*)"
+        )
+        dialog = QFileDialog(self, "Add files", str(self._last_folder), kinds)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        self._choose(dialog)
+
+    def _choose(self, dialog: QFileDialog) -> None:
+        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.filesSelected.connect(lambda paths: self.add([Path(path) for path in paths]))
+        dialog.open()
+
+    def add(self, paths: Sequence[Path]) -> None:
+        """Index folders, JSONLs and single files; one after the other."""
+        if self._library is None or not paths:
+            return
+        self._last_folder = paths[0].parent
+        whole = [path for path in paths if path.is_dir() or path.suffix.lower() in (".jsonl", ".ndjson")]
+        single = [path for path in paths if path not in whole]
+        for path in whole:
+            self._tasks.start(self._add(path))
+        if single:
+            self._tasks.start(self._add_files(single))
+
+    async def _add(self, path: Path) -> None:
+        if self._library is None:
+            return
+        await self._reported(self._library.add(path), path.name)
+
+    async def _add_files(self, paths: Sequence[Path]) -> None:
+        if self._library is None:
+            return
+        await self._reported(self._library.add_files(paths), count(len(paths), "file"))
+
+    async def _reported(self, work: object, what: str) -> None:
+        """Run an indexing, and say how it ended."""
+        try:
+            collection = await work  # type: ignore[misc]
+        except UserError as error:
+            self._show_error(error)
+            return
+        if self.list.model.row_of(collection.name) < 0 and self._library is not None:
+            self.list.show_overview(await self._library.overview())
+        self.show_collection(collection.name)
+        failed = len(collection.failed)
+        left = f"; {count(failed, 'file', 'files')} could not be read" if failed else ""
+        self.toast.say(
+            f"{what}: {count(collection.documents, 'document')} can be searched{left}",
+            "half" if failed else "ok",
+            action="Show" if failed else "",
+            on_action=lambda: self.page.tabs.setCurrentIndex(PROBLEMS),
+        )
+
+    def look_again(self, name: str, failed: bool = False) -> None:
+        """Look through a collection for what is new; with ``failed``, try again what could not be read."""
+        collection = self.list.model.collection(name)
+        if collection is not None and collection.kind != "sample" and self.list.model.progress(name) is None:
+            self._tasks.start(self._refresh(name, failed))
+
+    async def _refresh(self, name: str, failed: bool) -> None:
+        if self._library is None:
+            return
+        try:
+            await self._library.refresh(name, again=failed)
+        except UserError as error:
+            overview = await self._library.overview()
+            self.list.show_overview(overview)
+            self._show_current()
+            if name == self.list.current and name not in overview.missing:
+                self.page.show_error(error.message, error.needs, error.has, error.do)
+            else:
+                self.toast.say(error.message, "warn")
+            return
+        except KeyError:
+            return
+        if name == self.list.current:
+            self._show_list()
+        self.toast.say(f"{words_label(self.list.model.collection(name))} is up to date")
+
+    def _cancel(self) -> None:
+        if self._library is not None and self._library.cancel(self.list.current):
+            self.toast.say("Reading stopped; what was read can be searched", "pause")
+
+    # --- removing and preferring ----------------------------------------------------------------------------------
+
+    def remove(self, name: str) -> None:
+        """Take a collection out at once; it is removed for good when the offer to undo is over. Files stay."""
+        collection = self.list.model.collection(name)
+        if collection is None or collection.kind == "sample" or self._library is None:
+            return
+        self.toast.dismiss()
+        self._tasks.start(self._hide(name, collection.label))
+
+    async def _hide(self, name: str, label: str) -> None:
+        if self._library is None:
+            return
+        await self._library.hide(name)
+        if name == self.list.current:
+            self.list.select("")
+            self._close_document()
+        self._removing = name
+        self.toast.say(
+            f"{label} removed from the library; its files stay",
+            "undo",
+            action="Undo",
+            on_action=self._undo_remove,
+            on_gone=self._remove_for_good,
+        )
+
+    def _undo_remove(self) -> None:
+        name, self._removing = self._removing, ""
+        if self._library is not None:
+            self._tasks.start(self._restore(name))
+
+    async def _restore(self, name: str) -> None:
+        if self._library is None:
+            return
+        await self._library.restore(name)
+        self.list.show_overview(await self._library.overview())
+        self.show_collection(name)
+
+    def _remove_for_good(self) -> None:
+        name, self._removing = self._removing, ""
+        if name and self._library is not None:
+            self._tasks.start(self._remove(name))
+
+    async def _remove(self, name: str) -> None:
+        if self._library is None:
+            return
+        await self._library.remove(name)
+
+    def _remove_file(self, row: Row) -> None:
+        if self.list.current == "files" and row.path and self._library is not None:
+            self._tasks.start(self._forget(row))
+
+    async def _forget(self, row: Row) -> None:
+        if self._library is None:
+            return
+        await self._library.remove_file("files", row.path)
+        self._close_document()
+        self._show_list()
+        self.toast.say(
+            f"{row.title} removed from the library; the file stays",
+            "undo",
+            action="Undo",
+            on_action=lambda: self.add([Path(row.path)]),
+        )
+
+    def _prefer(self, name: str, preference: str, folder: str) -> None:
+        if self._library is not None:
+            self._tasks.start(self._set_preference(name, preference, folder))
+
+    async def _set_preference(self, name: str, preference: str, folder: str) -> None:
+        if self._library is None:
+            return
+        await self._library.prefer(name, preference, folder)  # type: ignore[arg-type]
+        await self._load_sides(name)
+        what = folder.rpartition("/")[2] or words_label(self.list.model.collection(name))
+        said = {"normal": "counts as usual", "pinned": "is pinned: its results weigh more", "blocked": "is blocked"}
+        self.toast.say(f"{what} {said[preference]}", "flag" if preference == "pinned" else "ok")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.list.setFixedWidth(260 if event.size().width() >= ROOMY else 224)
+
+    # --- dropping -------------------------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if self._library is not None and any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+            self.sheet.rise()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self.sheet.hide()
+        super().dragLeaveEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self.sheet.hide()
+        event.acceptProposedAction()
+        self.add([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+
+    def _show_error(self, error: UserError) -> None:
+        if error.remedy == "add_folder":
+            action = ("Choose another folder", "folder", self.choose_folder)
+            ErrorDialog(self.window(), error, action).open()
+        else:
+            ErrorDialog(self.window(), error).open()
+
+
+def _only(collection: Collection, within: str) -> Scope:
+    if collection.kind == "sample":
+        return Scope(documents=False)
+    return Scope(sample=False, collections=(within,))
+
+
+def _entry_row(entry: Entry, collection: Collection) -> Row:
+    root = collection.path if collection.kind == "documents" else ""
+    place = words.place(entry.path, root)
+    if entry.path == collection.path or collection.kind == "sample":  # many documents in one file
+        place = ""
+    parts = [part for part in (place, *words.details(entry.author, entry.date, entry.pages)) if part]
+    if place:
+        parts.append(words.size(entry.size))
+    return Row(
+        title=entry.title,
+        second="  ·  ".join(parts) or entry.uri.rpartition("/")[2],
+        icon="result",
+        uri=entry.uri,
+        path=entry.path,
+    )
+
+
+def _sentence(text: str) -> str:
+    text = clean(text).strip()
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?", ")")) else ".")
+
+
+def words_label(collection: Collection | None) -> str:
+    """What a collection is called, when it is still there."""
+    return collection.label if collection is not None else "The collection"
+
+
+def _open(folder: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

@@ -1,0 +1,335 @@
+"""The left column: add documents, and one row a collection with its state. Knows no services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QPointF,
+    QRect,
+    QRectF,
+    QSize,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QListView,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
+
+from fathom.ui import icons, theme
+from fathom.ui.library import words
+from fathom.ui.widgets.buttons import Button
+from fathom.ui.widgets.cards import Card, column, row
+from fathom.ui.widgets.labels import Icon, Label, lay_out
+
+if TYPE_CHECKING:
+    from fathom.services.library_service import Collection, IndexProgress, Overview
+
+Index = QModelIndex | QPersistentModelIndex
+COLLECTION = Qt.ItemDataRole.UserRole
+STATE = Qt.ItemDataRole.UserRole + 1
+PROGRESS = Qt.ItemDataRole.UserRole + 2
+KIND_ICONS = {"sample": "library", "documents": "folder", "files": "result"}
+JSONL = (".jsonl", ".ndjson")
+
+
+class CollectionModel(QAbstractListModel):
+    """Collections in their order; what is being added for the first time has a row as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[Collection] = []
+        self._missing: frozenset[str] = frozenset()
+        self._running: dict[str, IndexProgress] = {}
+
+    def show(self, overview: Overview) -> bool:
+        """Take the place of everything shown; True when the rows themselves changed."""
+        from fathom.services.library_service import Collection  # SQLite: after the first paint
+
+        rows = list(overview.collections)
+        known = {one.name for one in rows}
+        for progress in overview.running:
+            if progress.collection not in known:
+                rows.append(
+                    Collection(
+                        name=progress.collection,
+                        label=progress.label,
+                        kind="documents" if progress.path else "files",
+                        path=progress.path,
+                    )
+                )
+        self._missing = overview.missing
+        self._running = {progress.collection: progress for progress in overview.running}
+        if [one.name for one in rows] == [one.name for one in self._rows]:
+            self._rows = rows
+            if rows:
+                self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
+            return False
+        self.beginResetModel()
+        self._rows = rows
+        self.endResetModel()
+        return True
+
+    def tell(self, progress: IndexProgress) -> bool:
+        """How far an indexing is; False when its collection has no row yet."""
+        self._running[progress.collection] = progress
+        at = self.row_of(progress.collection)
+        if at >= 0:
+            self.dataChanged.emit(self.index(at), self.index(at))
+        return at >= 0
+
+    def row_of(self, name: str) -> int:
+        """The row of a collection, -1 when it has none."""
+        return next((at for at, one in enumerate(self._rows) if one.name == name), -1)
+
+    def collection(self, name: str) -> Collection | None:
+        """The collection of that name."""
+        at = self.row_of(name)
+        return self._rows[at] if at >= 0 else None
+
+    def progress(self, name: str) -> IndexProgress | None:
+        """How far its indexing is, None when nothing is indexed into it."""
+        return self._running.get(name)
+
+    def is_missing(self, name: str) -> bool:
+        """Whether its folder or file is not there now."""
+        return name in self._missing
+
+    @property
+    def own(self) -> int:
+        """How many collections are the person's own."""
+        return sum(one.kind != "sample" for one in self._rows)
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._rows)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if not index.isValid():
+            return None
+        one = self._rows[index.row()]
+        progress = self._running.get(one.name)
+        state = words.state(one, progress, one.name in self._missing)
+        if role == COLLECTION:
+            return one
+        if role == STATE:
+            return state
+        if role == PROGRESS:
+            return progress
+        if role == Qt.ItemDataRole.DisplayRole:
+            return one.label
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return words.short_path(one.path) or None
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            more = "" if one.preference == "normal" else f", {words.preference_word(one.preference).lower()}"
+            return f"{one.label}. {state[2]}{more}".replace("  ·  ", ", ")
+        return None
+
+
+class CollectionDelegate(QStyledItemDelegate):
+    """Draws a row: icon and label, below it the state's icon and words, and a bar while it is read."""
+
+    LEFT, RIGHT, TOP = 12, 12, 8
+
+    def _label(self, label: str, width: int) -> list[str]:
+        return lay_out(label, theme.font("body", theme.MEDIUM), width - self.LEFT - self.RIGHT - 24, max_lines=2)[0]
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        width = option.rect.width() or 260
+        lines = len(self._label(index.data(COLLECTION).label, width))
+        bar = 10 if index.data(PROGRESS) is not None else 0
+        return QSize(width, 2 * self.TOP + 20 * lines + 20 + bar)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        rect = QRect(option.rect)
+        collection, progress = index.data(COLLECTION), index.data(PROGRESS)
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        if chosen or option.state & QStyle.StateFlag.State_MouseOver:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.color("sel" if chosen else "sunk"))
+            painter.drawRoundedRect(rect.adjusted(0, 1, 0, -1), theme.RADIUS, theme.RADIUS)
+        if chosen:
+            painter.setBrush(theme.color("blue"))
+            painter.drawRoundedRect(QRect(rect.left(), rect.top() + 9, 3, rect.height() - 18), 1.5, 1.5)
+        if option.state & QStyle.StateFlag.State_HasFocus:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(theme.color("blue"))
+            painter.drawRoundedRect(rect.adjusted(0, 1, -1, -2), theme.RADIUS, theme.RADIUS)
+        ratio = painter.device().devicePixelRatio()
+        x, y = rect.left() + self.LEFT, rect.top() + self.TOP
+        many = collection.kind == "documents" and collection.path.endswith(JSONL)
+        icon = "archive" if many else KIND_ICONS[collection.kind]
+        painter.drawPixmap(QRect(x, y + 2, 16, 16), icons.pixmap(icon, "mut", 16, ratio))
+        self._words(painter, collection, chosen, x + 24, y, rect)
+        y += 20 * len(self._label(collection.label, rect.width()))
+        icon, token, text = index.data(STATE)
+        painter.drawPixmap(QRect(x + 24, y + 3, 14, 14), icons.pixmap(icon, token, 14, ratio))
+        small = theme.font("label")
+        metrics = QFontMetrics(small)
+        painter.setFont(small)
+        painter.setPen(theme.color("mut"))
+        room = rect.right() - self.RIGHT - (x + 44)
+        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
+        painter.drawText(QPointF(x + 44, y + (20 - metrics.height()) / 2 + metrics.ascent()), shown)
+        if progress is not None:
+            width = rect.right() - self.RIGHT - (x + 24)
+            share = progress.done / progress.total if progress.total else 0.0
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.color("line"))
+            painter.drawRoundedRect(QRectF(x + 24, y + 22, width, 4), 2, 2)
+            painter.setBrush(theme.color("ink"))
+            if share:
+                painter.drawRoundedRect(QRectF(x + 24, y + 22, max(4.0, width * min(1.0, share)), 4), 2, 2)
+        painter.restore()
+
+    def _words(self, painter: QPainter, collection: Collection, chosen: bool, x: int, y: int, rect: QRect) -> None:
+        font = theme.font("body", theme.BOLD if chosen else theme.MEDIUM)
+        metrics = QFontMetrics(font)
+        painter.setFont(font)
+        painter.setPen(theme.color("text"))
+        for line in self._label(collection.label, rect.width()):
+            painter.drawText(QPointF(x, y + (20 - metrics.height()) / 2 + metrics.ascent()), line)
+            y += 20
+        if collection.preference != "normal":
+            pinned = collection.preference == "pinned"
+            ratio = painter.device().devicePixelRatio()
+            mark = icons.pixmap("flag" if pinned else "no", "mut", 14, ratio)
+            painter.drawPixmap(QRect(rect.right() - self.RIGHT - 14, rect.top() + self.TOP + 3, 14, 14), mark)
+
+
+class _View(QListView):
+    delete_asked = Signal()
+    opened = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Delete:
+            self.delete_asked.emit()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.opened.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.scheduleDelayedItemsLayout()
+
+
+class CollectionList(QWidget):
+    """260 wide. Its signals say what was wanted of which collection."""
+
+    chosen = Signal(str)
+    opened = Signal(str)
+    folder_wanted = Signal()
+    files_wanted = Signal()
+    remove_wanted = Signal(str)
+    again_wanted = Signal(str)
+    preference_wanted = Signal(str, str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedWidth(260)
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setProperty("ground", "side")
+        self._current = ""
+        layout = column(self, gap=8, margins=(8, 12, 7, 12))
+        self.add_folder = Button("Add a folder", "plus", "primary", on_click=self.folder_wanted.emit)
+        self.add_folder.setToolTip("Ctrl+O")
+        self.add_files = Button("Add files", "result", on_click=self.files_wanted.emit)
+        self.add_files.setToolTip("Ctrl+Shift+O")
+        self.model = CollectionModel()
+        self.view = _View()
+        self.view.setModel(self.model)
+        self.delegate = CollectionDelegate(self.view)
+        self.view.setItemDelegate(self.delegate)
+        self.view.setAccessibleName("Collections")
+        self.view.setMouseTracking(True)
+        self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.view.customContextMenuRequested.connect(self._menu)
+        self.view.selectionModel().currentChanged.connect(lambda now, _before: self._choose(now))
+        self.view.clicked.connect(self._choose)
+        self.view.opened.connect(lambda: self.opened.emit(self._current))
+        self.view.delete_asked.connect(self._remove_current)
+        self.model.dataChanged.connect(lambda: self.view.scheduleDelayedItemsLayout())
+        hint = Card("sunk", gap=4, padding=12)
+        line = row(gap=8)
+        line.addWidget(Icon("download", "mut"), 0, Qt.AlignmentFlag.AlignTop)
+        line.addWidget(
+            Label("Drop folders or files anywhere here. They stay where they are.", "label", tone="mut", lines=0), 1
+        )
+        hint.body.addLayout(line)
+        layout.addWidget(self.add_folder)
+        layout.addWidget(self.add_files)
+        layout.addSpacing(4)
+        layout.addWidget(self.view, 1)
+        layout.addWidget(hint)
+        theme.notifier().changed.connect(self.view.viewport().update)
+
+    @property
+    def current(self) -> str:
+        """The chosen collection's name, "" when there is none."""
+        return self._current
+
+    def show_overview(self, overview: Overview) -> None:
+        """Show these collections; the chosen one stays chosen while it is there."""
+        if self.model.show(overview):
+            self.select(self._current if self.model.row_of(self._current) >= 0 else "")
+
+    def select(self, name: str) -> None:
+        """Mark a collection as the shown one ("" for none) without telling anybody."""
+        self._current = name
+        selection = self.view.selectionModel()
+        blocked = selection.blockSignals(True)
+        at = self.model.row_of(name) if name else -1
+        if at < 0:
+            selection.clear()
+        else:
+            self.view.setCurrentIndex(self.model.index(at))
+        selection.blockSignals(blocked)
+        self.view.viewport().update()
+
+    def _choose(self, index: QModelIndex) -> None:
+        collection = index.data(COLLECTION) if index.isValid() else None
+        if collection is not None and collection.name != self._current:
+            self._current = collection.name
+            self.chosen.emit(collection.name)
+
+    def _remove_current(self) -> None:
+        collection = self.view.currentIndex().data(COLLECTION)
+        if collection is not None and collection.kind != "sample":
+            self.remove_wanted.emit(collection.name)
+
+    def _menu(self, at: QPoint) -> None:
+        collection = self.view.indexAt(at).data(COLLECTION)
+        if collection is not None:
+            self.menu_for(collection).popup(self.view.viewport().mapToGlobal(at))
+
+    def menu_for(self, collection: Collection) -> QMenu:
+        """What can be done with a collection."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for preference, word, _ in words.PREFERENCES:
+            action = menu.addAction(word)
+            action.setCheckable(True)
+            action.setChecked(collection.preference == preference)
+            action.triggered.connect(lambda _on=False, p=preference: self.preference_wanted.emit(collection.name, p))
+        if collection.kind != "sample":
+            menu.addSeparator()
+            look = menu.addAction(icons.icon("retry"), "Look again")
+            look.triggered.connect(lambda: self.again_wanted.emit(collection.name))
+            remove = menu.addAction(icons.icon("bin"), "Remove from the library")
+            remove.triggered.connect(lambda: self.remove_wanted.emit(collection.name))
+        return menu

@@ -16,6 +16,7 @@ from fathom.core.errors import FathomError
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("fathom.cli.ask", "research a question and print the report"),
     "library": ("fathom.cli.library", "add documents, search them, list what is there"),
+    "models": ("fathom.cli.models", "list models and what fits, add, download, test, remove"),
     "sessions": ("fathom.cli.sessions", "list or search the saved sessions"),
     "export": ("fathom.cli.export", "write a session's report to a file"),
     "doctor": ("fathom.cli.doctor", "say what works on this computer, and what to do about the rest"),

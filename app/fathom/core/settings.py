@@ -57,6 +57,10 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     max_time_s: float = 0.0  # 0: no limit
     scope: Scope = Scope()
     downloads_dir: str = ""  # "": <data folder>/downloads
+    model_places: tuple[str, ...] = ()  # model files and folders that a person added
+    forgotten_models: tuple[str, ...] = ()  # paths that are not to be listed
+    quiet: Literal["never", "on_battery", "always"] = "never"  # compute with half the cores
+    pause_on_low_battery: bool = False  # below 20 %
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:

@@ -10,6 +10,8 @@ from fathom.core.types import Session
 from fathom.prompting.profiles import Profile
 from fathom.services.engine_service import EngineService
 from fathom.services.library_service import LibraryService
+from fathom.services.model_library import ModelLibrary
+from fathom.services.power import PowerWatch
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
@@ -30,6 +32,8 @@ class Services:
     sessions: SessionRunner
     engine: EngineService
     library: LibraryService
+    models: ModelLibrary
+    power: PowerWatch
 
     async def sandbox_state(self) -> SandboxState:
         """The sandbox's self-test, run now."""
@@ -37,6 +41,8 @@ class Services:
 
     async def close(self) -> None:
         """End the run, the engine and the database, in this order."""
+        await self.power.close()
+        await self.models.close()
         await self.sessions.close()
         await self.engine.close()
         await self.library.close()
@@ -81,4 +87,6 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise
     sessions = SessionRunner(store, source, toolbox_for, settings)
-    return Services(settings, home, store, sessions, engine, library)
+    models = ModelLibrary(settings, home, engine, sessions.sessions)
+    power = PowerWatch(settings, engine, sessions)
+    return Services(settings, home, store, sessions, engine, library, models, power)

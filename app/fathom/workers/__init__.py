@@ -8,5 +8,6 @@ from __future__ import annotations
 ROLES: dict[str, str] = {
     "engine": "fathom.workers.engine:serve",
     "parser": "fathom.workers.parser:serve",
+    "download": "fathom.workers.download:serve",
 }
 """Role -> "module:attr" of ``serve(channel: host.Channel, argv: list[str]) -> int``, the exit code."""

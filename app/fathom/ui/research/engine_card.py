@@ -23,6 +23,7 @@ TITLES = {
     "no_model": "A model is needed",
     "fetching": "Fetching the small model",
     "loading": "Loading the model",
+    "unloaded": "No model is loaded",
     "ready": "Ready to research",
     "failed": "The engine is not running",
 }
@@ -119,6 +120,8 @@ class EngineCard(Card):
                 return f"{left[0].upper()}{left[1:]}. {meanwhile}"
             case "loading":
                 return f"A few seconds. {meanwhile}"
+            case "unloaded":
+                return "You gave its memory back. The next question loads it again by itself."
             case "ready":
                 model = "The small model" if status.embedded else status.model or "The model"
                 return f"{model} runs on this computer. No account, no key, no network."

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
-from fathom.core.events import Notice, RunPaused
 from fathom.core.settings import Settings
 from fathom.services import machine, power
 from fathom.services.machine import Battery
@@ -95,41 +93,6 @@ def test_a_low_battery_pauses_once_and_only_when_asked_for() -> None:
     reasons = asyncio.run(main(True))
     assert len(reasons) == 2  # once each time that it fell
     assert "12 %" in reasons[0] and "saved" in reasons[0]
-
-
-def test_a_running_session_is_paused_with_a_notice(fathom_home: Path) -> None:
-    import sys
-
-    sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
-    from workbench import QUESTION, Workbench
-
-    async def main() -> list[object]:
-        bench = Workbench(fathom_home)
-        runner = bench.services.sessions
-        events: list[object] = []
-        paused = asyncio.Event()
-
-        def see(_session: str, event: object) -> None:
-            events.append(event)
-            if type(event).__name__ == "StepStarted" and not paused.is_set():
-                runner.pause_with("The battery is at 12 %.")
-            if isinstance(event, RunPaused):
-                paused.set()
-
-        runner.subscribe(see)
-        session = runner.ask(QUESTION)
-        await asyncio.wait_for(paused.wait(), 30)
-        assert runner.busy
-        runner.resume(session.id)
-        await asyncio.wait_for(runner.idle(), 30)
-        stored = runner.events(session.id)
-        await bench.services.close()
-        assert any(isinstance(one, Notice) and one.level == "warning" for one in stored)
-        return events
-
-    events = asyncio.run(main())
-    notice = next(one for one in events if isinstance(one, Notice) and "battery" in one.text)
-    assert notice.level == "warning"
 
 
 def test_a_computer_without_a_battery_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from fathom.core.types import Session
 from fathom.prompting.profiles import Profile
 from fathom.services.engine_service import EngineService
 from fathom.services.library_service import LibraryService
+from fathom.services.machine import battery
 from fathom.services.model_library import ModelLibrary
-from fathom.services.power import PowerWatch
+from fathom.services.power import PowerWatch, threads
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
@@ -89,4 +90,5 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     sessions = SessionRunner(store, source, toolbox_for, settings)
     models = ModelLibrary(settings, home, engine, sessions.sessions)
     power = PowerWatch(settings, engine, sessions)
+    engine.threads = threads(settings, battery())
     return Services(settings, home, store, sessions, engine, library, models, power)

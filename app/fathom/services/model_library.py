@@ -224,7 +224,9 @@ class ModelLibrary:
             return None  # a part of another model, or one that does not write
         missing = [part.name for part in places.parts(path) if not part.is_file()]
         name = base.name if entry or found.name else header.name or path.stem
-        detail = " · ".join(part for part in (_quantisation(path.name), header.license or _licence(entry)) if part)
+        detail = " · ".join(
+            part for part in ("" if small else _quantisation(path.name), _licence(entry) or header.license) if part
+        )
         profile = _profile(header.name or path.stem, header.architecture, path)
         context = min(profile.context_tokens, header.context_length or profile.context_tokens)
         shape = memory.of_header(header) or (memory.of_entry(entry) if entry else None)
@@ -326,6 +328,7 @@ class ModelLibrary:
 
     async def use(self, model: Model) -> None:
         """Load a model; the choice is kept. Raises ModelFileError or UserError; the present one then stays."""
+        self._refuse_while_running("A question is being answered with the present model.")
         if model.problem:
             raise ModelFileError(
                 f"{model.name} cannot be loaded.", has=model.problem, do=model.problem_do, remedy="choose_model"

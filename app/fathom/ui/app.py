@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from fathom.services.application import Services
     from fathom.ui.main_window import MainWindow
+    from fathom.ui.models.area import ModelsArea
 
 log = logging.getLogger(__name__)
 
@@ -203,12 +204,14 @@ class App:
         self._close = asyncio.Event()
         self._services: Services | None = None
         self._bug_shown = False
+        self._models: ModelsArea | None = None
         self.research = ResearchArea(self._bridge, self._tasks, settings.scope)
         window.add_area("search", "Research", self.research)
         window.close_asked.connect(self._close.set)
         self._bridge.engine_changed.connect(window.footer.show_engine)
         self.research.speed_changed.connect(window.footer.show_speed)
         self.research.web_changed.connect(window.footer.show_web)
+        self.research.models_wanted.connect(self._show_models)
         window.footer.show_web(settings.scope.web)
 
     @property
@@ -251,13 +254,20 @@ class App:
         await self._tasks.close()
         if self._services is not None:
             self.research.close_down()
+            if self._models is not None:
+                self._models.close_down()
             self._bridge.detach()
             await self._services.close()
 
     async def open(self) -> None:
         """Import and open the services; the window is painted and answers meanwhile."""
+        from fathom.ui.models.area import ModelsArea
         from fathom.ui.settings.area import SettingsArea
 
+        self._models = models_area = ModelsArea(self._bridge, self._tasks, self._settings)
+        models_area.download_told.connect(self._window.footer.show_download)
+        models_area.recommended.connect(self.research.composer.model_card.show_recommended)
+        self._window.add_area("models", "Models", models_area)
         settings_area = SettingsArea(self._bridge, self._tasks, self._settings)
         settings_area.model_wanted.connect(self.research.choose_model)
         settings_area.small_wanted.connect(lambda: self.research.use_model(""))
@@ -274,12 +284,18 @@ class App:
         services.sessions.take_up_waiting()
         self.research.attach(services)
         settings_area.attach(services)
+        models_area.attach(services)
+        services.power.start()
         self._window.footer.show_engine(services.engine.status)
         services.engine.start()
         if loss := services.store.database.loss:
             self._tell_loss(loss)
         await asyncio.sleep(0)
         self.research.prepare()
+
+    def _show_models(self) -> None:
+        if self._models is not None:
+            self._window.show_area("Models")
 
     def _tell_loss(self, loss: str) -> None:
         from fathom.ui.widgets.error_dialog import ErrorDialog
@@ -299,6 +315,7 @@ class App:
         self._tasks.start(self._open_services_again())
 
     async def _open_services_again(self) -> None:
+        self._window.remove_area("Models")
         self._window.remove_area("Settings")
         await self.open()
 

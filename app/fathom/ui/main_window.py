@@ -77,16 +77,22 @@ class Footer(QWidget):
         self.engine_icon = Icon("clock", "mut", 14)
         self.engine = Label("Opening Fathom", "label", tone="mut")
         self.speed = Label("", "label", tone="mut", fit=True)
+        self.download_icon = Icon("download", "mut", 14)
+        self.download = Label("", "label", tone="mut", fit=True)
         self.leaves_icon = Icon("shield", "mut", 14)
         self.leaves = Label("", "label", tone="mut", fit=True)
         line.addWidget(self.engine_icon)
         line.addWidget(self.engine)
         line.addWidget(self.speed)
         line.addStretch(1)
+        line.addWidget(self.download_icon)
+        line.addWidget(self.download)
+        line.addSpacing(8)
         line.addWidget(self.leaves_icon)
         line.addWidget(self.leaves)
         outer.addLayout(line, 1)
         self.show_web(False)
+        self.show_download("")
 
     def show_engine(self, status: EngineStatus) -> None:
         """The engine's state in words."""
@@ -99,6 +105,13 @@ class Footer(QWidget):
         """How fast the model writes; 0 hides it."""
         shown = f"{tokens_per_second:.0f}" if tokens_per_second >= 10 else f"{tokens_per_second:.1f}"
         self.speed.setText(f"·  {shown} tokens/s" if tokens_per_second else "")
+
+    def show_download(self, text: str) -> None:
+        """The download that runs, "" for none."""
+        self.download.setText(text)
+        self.download.setAccessibleName(text)
+        self.download.setVisible(bool(text))
+        self.download_icon.setVisible(bool(text))
 
     def show_web(self, on: bool) -> None:
         """Whether anything can leave this computer."""

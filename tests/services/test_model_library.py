@@ -64,7 +64,7 @@ def run(bench: Bench, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             await bench.library.close()
             await bench.engine.close()
 
-    return asyncio.run(asyncio.wait_for(main(), 120))
+    return asyncio.run(asyncio.wait_for(main(), 240))
 
 
 def only(shelf: Shelf) -> Model:

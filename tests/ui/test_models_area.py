@@ -58,7 +58,7 @@ class Stage:
     async def open(self) -> None:
         self.bridge.attach(self.services)
         self.area.attach(self.services)
-        await until(lambda: self.services.models.looked and self.area.offer_rows)
+        await until(lambda: self.services.models.looked and self.area.offer_rows, 60)
 
     async def close(self) -> None:
         self.area.close_down()
@@ -153,8 +153,12 @@ def test_a_download_runs_pauses_resumes_and_becomes_a_model(
         area = stage.area
         area.download_told.connect(told.append)
         row = area.offer_rows["mirothinker-1.0-8b"]
+        area.activateWindow()
+        row.download.setFocus()
+        had_focus = row.download.hasFocus()
         row.download.click()
-        await until(lambda: row.item is not None and row.item.done_bytes > 500_000)
+        await until(lambda: row.item is not None and row.item.done_bytes > 500_000, 90)
+        assert row.pause.hasFocus() == had_focus  # not the next row's Download
         assert shown(row.pause) and shown(row.cancel) and shown(row.progress)
         assert "time left" in row.progress_words.text() or "left" in row.progress_words.text()
         assert "Downloading MiroThinker 1.0 8B from 127.0.0.1" in told[-1]
@@ -166,7 +170,7 @@ def test_a_download_runs_pauses_resumes_and_becomes_a_model(
         file.hold = None
         row.resume.click()
         path = str(fathom_home / "models" / MINE)
-        await until(lambda: path in area.model_rows)
+        await until(lambda: path in area.model_rows, 90)
         assert area.model_rows[path].name.text() == "MiroThinker 1.0 8B"
         assert "mirothinker-1.0-8b" not in area.offer_rows
         assert area.toast.isVisible()
@@ -180,7 +184,7 @@ def test_a_failed_download_says_needs_has_do_and_can_be_cancelled(
     async def act(stage: Stage) -> None:
         row = stage.area.offer_rows["qwen3-8b"]
         row.take.click()
-        await until(lambda: shown(row.resume))
+        await until(lambda: shown(row.resume), 90)
         assert shown(row.error)
         words = {child.text() for child in row.error.findChildren(type(row.name))}
         assert {"Needs", "Has", "Do"} <= words
@@ -358,7 +362,7 @@ def test_a_download_left_from_before_can_be_taken_up(
         assert shown(row.resume) and "closed" in row.progress_words.text()
         assert hub.requests == []
         row.resume.click()
-        await until(lambda: (fathom_home / "models" / MINE).is_file())
+        await until(lambda: (fathom_home / "models" / MINE).is_file(), 90)
 
     play(qapp, fathom_home, monkeypatch, act)
 
@@ -379,10 +383,10 @@ def test_a_running_session_is_paused_with_a_notice(fathom_home: Path) -> None:
 
         runner.subscribe(see)
         session = runner.ask(QUESTION)
-        await asyncio.wait_for(paused.wait(), 30)
+        await asyncio.wait_for(paused.wait(), 90)
         assert runner.busy
         runner.resume(session.id)
-        await asyncio.wait_for(runner.idle(), 30)
+        await asyncio.wait_for(runner.idle(), 90)
         stored = runner.events(session.id)
         await bench.services.close()
         assert any(isinstance(one, Notice) and one.level == "warning" for one in stored)

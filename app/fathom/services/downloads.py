@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 HUB = "https://huggingface.co"
 STALL_S = 90.0  # without a byte; the library itself tries again after 10 s, five times
+START_S = 60.0  # more, for the process to start and to hear of the file's size
 SPEED_MEMORY_S = 10.0
 _PASSED = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
@@ -266,12 +267,12 @@ class Downloads:
             self._process = None
 
     async def _follow(self, download_id: str, replies: asyncio.StreamReader) -> None:
-        speed = _Speed()
+        speed, heard = _Speed(), False
         while True:
             current = self._items.get(download_id)
             if current is None or self._abandoned:
                 return
-            limit = None if current.state == "checking" else self._stall_s
+            limit = None if current.state == "checking" else self._stall_s + (0.0 if heard else START_S)
             try:
                 line = await asyncio.wait_for(replies.readline(), limit)
             except TimeoutError:
@@ -280,6 +281,7 @@ class Downloads:
             current = self._items.get(download_id)
             if current is None or self._abandoned:
                 return
+            heard = True
             if not line:
                 self._set(
                     msgspec.structs.replace(

@@ -91,8 +91,9 @@ class Footer(QWidget):
         line.addWidget(self.leaves_icon)
         line.addWidget(self.leaves)
         outer.addLayout(line, 1)
-        self.show_web(False)
+        self._web = False
         self.show_download("")
+        self.show_web(False)
 
     def show_engine(self, status: EngineStatus) -> None:
         """The engine's state in words."""
@@ -112,11 +113,20 @@ class Footer(QWidget):
         self.download.setAccessibleName(text)
         self.download.setVisible(bool(text))
         self.download_icon.setVisible(bool(text))
+        self._show_leaves()
 
     def show_web(self, on: bool) -> None:
         """Whether anything can leave this computer."""
+        self._web = on
         self.leaves_icon.set_icon("globe" if on else "shield", "orange" if on else "mut")
         self.leaves.setText("Web is on: search words leave this computer" if on else "Nothing leaves this computer")
+        self._show_leaves()
+
+    def _show_leaves(self) -> None:
+        # A download names the host that it talks to: beside it "nothing leaves" would be one word too many.
+        shown = self._web or not self.download.text()
+        self.leaves.setVisible(shown)
+        self.leaves_icon.setVisible(shown)
 
 
 class MainWindow(QMainWindow):

@@ -46,9 +46,7 @@ class _Row(QWidget):
         left = column(gap=2)
         self.name = Label("", weight=theme.BOLD, lines=1)
         self.line = Label("", "label", tone="mut", lines=2)
-        self.title = row(gap=8)
-        self.title.addWidget(self.name)
-        left.addLayout(self.title)
+        left.addWidget(self.name)
         left.addWidget(self.line)
         left.addStretch(1)
         middle = column(gap=2)
@@ -122,9 +120,9 @@ class ModelRow(_Row):
         self.use.offer(busy or too_large, f"Answer with {model.name} from now on")
         self.use.setAccessibleName(f"Use {model.name}")
         self.test.setVisible(not model.problem and model.fit.state != "too_large")
-        self.test.offer(
-            busy if not self._testing else "It is being tested.", "A test sentence and its speed, at most 20 s"
-        )
+        # Pressed once more while it tests, it does nothing; disabled, it would hand the focus to the next button.
+        self.test.set_face("Testing" if self._testing else "Test it", "play")
+        self.test.offer("" if self._testing else busy, "A test sentence and its speed, at most 20 s")
         self.test.setAccessibleName(f"Test {model.name}")
         self.remove.setVisible(not model.embedded and not model.in_use)
         self.remove.set_face("", "bin" if model.own else "close")
@@ -172,12 +170,14 @@ class OfferRow(_Row):
         self.resume = Button("Resume", "download", on_click=lambda: self.resume_wanted.emit(self._id()))
         self.cancel = Button("", "close", "bare", on_click=lambda: self.cancel_wanted.emit(self._id()))
         self.buttons.addStretch(1)
-        for button in (self.download, self.take, self.pause, self.resume, self.cancel):
+        self._acts = (self.pause, self.resume, self.take, self.download, self.cancel)
+        for button in self._acts:
             self.buttons.addWidget(button)
         self.mark = Badge("ok", "Recommended", "green")
-        self.title.addWidget(self.mark)
-        self.title.addStretch(1)
         self.note = Label("", "label", tone="mut", lines=0)
+        about = row(gap=8)
+        about.addWidget(self.mark)
+        about.addWidget(self.note, 1)
         self.progress = QWidget()
         line: QHBoxLayout = row(self.progress, gap=12)
         self.bar = Bar(width=BAR_WIDTH)
@@ -187,8 +187,9 @@ class OfferRow(_Row):
         self.error = QWidget()
         self._error = column(self.error, gap=4)
         self._shown_error = ""
-        for widget in (self.note, self.progress, self.error):
-            self.below.addWidget(widget)
+        self.below.addLayout(about)
+        self.below.addWidget(self.progress)
+        self.below.addWidget(self.error)
 
     def _id(self) -> str:
         return self.item.id if self.item is not None else ""
@@ -203,15 +204,32 @@ class OfferRow(_Row):
         self.mark.setVisible(offer.recommended)
         if offer.recommended:
             self.setAccessibleName(f"Recommended for this computer: {self.accessibleName()}")
+        focused = self._has_focus()
         free = item is None
         self.download.setVisible(free and offer.fit.usable and not offer.recommended)
         self.take.setVisible(free and offer.fit.usable and offer.recommended)
         for button in (self.download, self.take):
             button.setAccessibleName(f"Download {entry.name}")
-        self.show_download(item)
+        self._show_download(item)
+        self._keep_focus(focused)
 
     def show_download(self, item: Download | None) -> None:
         """How far its download is."""
+        focused = self._has_focus()
+        self._show_download(item)
+        self._keep_focus(focused)
+
+    def _has_focus(self) -> bool:
+        return any(button.hasFocus() for button in self._acts)
+
+    def _keep_focus(self, focused: bool) -> None:
+        """When the pressed button goes, the focus would jump to the next row's Download."""
+        if focused and not self._has_focus():
+            shown = next((button for button in self._acts if button.isVisibleTo(self)), None)
+            if shown is not None:
+                shown.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _show_download(self, item: Download | None) -> None:
         self.item = item
         state = item.state if item is not None else ""
         self.pause.setVisible(state in ("waiting", "running"))

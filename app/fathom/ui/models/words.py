@@ -26,14 +26,14 @@ def fit(found: Fit) -> tuple[str, str, str]:
 
 def second_line(model: Model) -> str:
     """Where it lies, how large it is, how it is packed."""
-    return "  ·  ".join(part for part in (model.place, gigabytes(model.bytes), model.detail) if part)
+    return " · ".join(part for part in (model.place, gigabytes(model.bytes), model.detail) if part)
 
 
 def offer_line(offer: Offer) -> str:
     """How large it is, how it is packed, its licence."""
     entry = offer.entry
     about = "" if entry.sha256 else "about "
-    return f"{about}{gigabytes(entry.bytes)}  ·  {entry.quantisation}  ·  {entry.licence}"
+    return f"{about}{gigabytes(entry.bytes)} · {entry.quantisation} · {entry.licence}"
 
 
 def here(shelf: Shelf) -> str:
@@ -100,7 +100,7 @@ def facts(shelf: Shelf) -> list[tuple[str, str, str, str]]:
     else:
         found.append(("gpu", "Graphics card", "None to use", "the processor computes"))
     found.append(("chip", "Processor", count(machine.cores, "core"), "computes the answers"))
-    own = f"models use {gigabytes(shelf.own_bytes)}" if shelf.own_bytes else "no downloaded models yet"
+    own = f"models use {gigabytes(shelf.own_bytes)}" if shelf.own_bytes else "no downloads yet"
     found.append(("disk", "Disk", f"{whole_gigabytes(shelf.disk_free)} free", own))
     return found
 

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,28 @@ def test_models_download_takes_it_from_the_hub_that_is_named(
     assert kept.read_bytes() == b"GGUF" + bytes(1000)
     removed = fathom("models", "remove", str(kept), home=fathom_home)
     assert removed.returncode == 0 and not kept.exists()
+
+
+def test_an_interrupted_download_is_paused_and_taken_up_again(
+    fathom_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = HubFile(b"GGUF" + bytes(2_000_000), hold=threading.Event(), cut_after=1_500_000)
+    with Hub(files={"mradermacher/MiroThinker-v1.5-30B-GGUF": {"MiroThinker-v1.5-30B.Q4_K_M.gguf": file}}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        words = [sys.executable, "-m", "fathom", "models", "download", "mirothinker-1.5-30b"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        part = fathom_home / "models" / "MiroThinker-v1.5-30B.Q4_K_M.gguf.part"
+        end = time.monotonic() + 120
+        while not part.exists() or part.stat().st_size < 1_000_000:  # what is sent is not at once on the disk
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 130 and "resumes" in told
+        assert not (fathom_home / "models" / "MiroThinker-v1.5-30B.Q4_K_M.gguf").exists()
+        assert file.hold is not None
+        file.hold.set()
+        file.hold = None
+        done = fathom("models", "download", "mirothinker-1.5-30b", home=fathom_home)
+        assert done.returncode == 0, done.stderr
+        assert hub.ranges()[-1].startswith("bytes=")

@@ -110,6 +110,13 @@ def test_parts_of_other_models_are_not_listed(bench: Bench) -> None:
     assert run(bench, bench.library.look).models == ()
 
 
+def test_what_a_file_calls_itself_is_shown_as_plain_words(bench: Bench) -> None:
+    bench.put("models/a.gguf", gguf_bytes("Evil\x1b[2J <img src='file:///etc/passwd'>\n\u202e" + "x" * 500))
+    model = only(run(bench, bench.library.look))
+    assert model.name.startswith("Evil [2J img src='file:///etc/passwd'")
+    assert model.name.isprintable() and len(model.name) <= 80 and "<" not in model.name
+
+
 def test_a_broken_file_says_what_is_wrong_and_cannot_be_used(bench: Bench) -> None:
     bench.put("models/cut.gguf", gguf_bytes()[:-10])
 
@@ -238,7 +245,7 @@ def test_the_embedded_model_is_loaded_tried_unloaded_and_loaded_again(fathom_hom
         await bench.engine.ready_or_raise()
         model = only(await bench.library.look())
         assert model.in_use
-        found = await bench.library.try_model(model)
+        found = await bench.library.try_model(model, 100)
         assert found.decode_tokens_per_s > 0 and found.text
         model = only(bench.library.shelf)
         assert model.pace is not None and model.pace.source == "estimate" and model.probe == found
@@ -247,7 +254,7 @@ def test_the_embedded_model_is_loaded_tried_unloaded_and_loaded_again(fathom_hom
         await bench.library.unload()
         assert bench.engine.status.state == "unloaded" and bench.engine.pid == 0
         assert not only(await bench.library.look()).in_use
-        again = await bench.library.try_model(only(bench.library.shelf))  # in a process of its own
+        again = await bench.library.try_model(only(bench.library.shelf), 100)  # in a process of its own
         assert again.decode_tokens_per_s > 0
         await bench.engine.ready_or_raise()
         assert bench.engine.info is not None

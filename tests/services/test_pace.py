@@ -62,6 +62,10 @@ def test_it_is_said_how_it_is_known() -> None:
     assert "measured in 5 sessions" in pace.words(Pace(seconds=7300, source="measured", sessions=5))
 
 
+def test_what_a_model_says_cannot_steer_a_terminal() -> None:
+    assert pace.printable("One\n\x1b]0;title\x07 two\u202e<b>") == "One ]0;title two b"
+
+
 def test_probes_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "models" / "pace.json"
     book = ProbeBook(path)
@@ -108,5 +112,5 @@ def test_a_model_that_writes_nothing_in_time_is_said_to_be_too_slow(embedded_mod
 
 
 def test_a_probe_of_an_engine_without_figures_counts_what_came() -> None:
-    found = asyncio.run(pace.probe(ScriptedEngine(["The harbour was dug in 1843."])))
+    found = asyncio.run(pace.probe(ScriptedEngine(["The harbour was dug in 1843.", "It"])))
     assert "harbour" in found.text

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hub_server import Hub, HubFile
 
 from fathom.core.errors import DownloadError
 from fathom.workers import download
 from fathom.workers.download import Checking, Fetch, Message, Progress, fetch
+from hub_server import Hub, HubFile
 
 REPO, FILE = "someone/Tiny-GGUF", "Tiny-Q4.gguf"
 DATA = random.Random(1).randbytes(3_000_000)

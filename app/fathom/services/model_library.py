@@ -36,6 +36,7 @@ NOT_CHAT = frozenset(
 )
 TRY_CONTEXT = 2048
 MAX_MODELS = 300
+NAME_CHARS = 80  # of what a file calls itself
 
 
 class Model(Struct, frozen=True):
@@ -203,7 +204,7 @@ class ModelLibrary:
         entry = _entry_of(path, found)
         base = Model(
             path=found.path,
-            name=entry.name if entry else found.name or path.stem,
+            name=entry.name if entry else pace.printable(found.name or path.stem, NAME_CHARS),
             engine_name="",
             place="Comes with Fathom" if small else found.place,
             bytes=found.bytes,
@@ -223,9 +224,14 @@ class ModelLibrary:
         if header.architecture in NOT_CHAT or header.metadata.get("general.type") in ("adapter", "mmproj", "imatrix"):
             return None  # a part of another model, or one that does not write
         missing = [part.name for part in places.parts(path) if not part.is_file()]
-        name = base.name if entry or found.name else header.name or path.stem
+        name = base.name if entry or found.name else pace.printable(header.name or path.stem, NAME_CHARS)
         detail = " · ".join(
-            part for part in ("" if small else _quantisation(path.name), _licence(entry) or header.license) if part
+            part
+            for part in (
+                "" if small else _quantisation(path.name),
+                _licence(entry) or pace.printable(header.license, 24),
+            )
+            if part
         )
         profile = _profile(header.name or path.stem, header.architecture, path)
         context = min(profile.context_tokens, header.context_length or profile.context_tokens)
@@ -340,8 +346,8 @@ class ModelLibrary:
         self._refuse_while_running("The model is answering.")
         await self._engine.unload()
 
-    async def try_model(self, model: Model) -> Probe:
-        """A test sentence with its speed, within 20 s of reading and writing. Kept as the model's pace.
+    async def try_model(self, model: Model, limit_s: float = pace.PROBE_S) -> Probe:
+        """A test sentence with its speed, within ``limit_s`` of reading and writing. Kept as the model's pace.
 
         A model that is not loaded gets a process of its own for it. Raises ModelFileError, EngineError, or UserError
         while a session runs: both would be slow.
@@ -350,12 +356,12 @@ class ModelLibrary:
         async with self._trying:
             if model.in_use and self._engine.info is not None:
                 client, _profile_of = await self._engine.ready_or_raise()
-                found = await pace.probe(client)
+                found = await pace.probe(client, limit_s)
             else:
                 spec = EngineSpec(backend=model.backend, model=model.path, context_tokens=TRY_CONTEXT)
                 other = await EngineClient.start(spec)
                 try:
-                    found = await pace.probe(other)
+                    found = await pace.probe(other, limit_s)
                 finally:
                     await other.close()
             self.probes.put(model.path, found)

@@ -1,6 +1,6 @@
 """How long a question takes with a model: estimated from a probe of 20 s at most, later its sessions' median.
 
-The probe reads a prompt of some 700 tokens and writes up to 96. An estimate is always said to be one. Kept in
+The probe reads a paragraph and writes up to 64 tokens, then reads a page. An estimate is always said to be one. Kept in
 ``models/pace.json`` by the model's path, since the speed is this computer's.
 """
 
@@ -24,7 +24,7 @@ from fathom.core.types import Message, Sampling, Session, Struct, Usage
 from fathom.prompting.profiles import Profile
 
 PROBE_S = 20.0
-WRITE_TOKENS = 96
+WRITE_TOKENS = 64
 MEASURED_SESSIONS = 3  # from so many finished sessions on their median counts
 COMPARABLE = 4.0  # the speed of another model says something about one at most so many times its size
 
@@ -35,9 +35,10 @@ CHARS_PER_TOKEN = 4
 _PARAGRAPH = (
     "The harbour of the town was dug in 1843, after the old mole had been carried away by the sea for the third time. "
     "Stone came by barge from the quarries up the coast, and the work took eleven years and two hundred men. "
-    "When it was done, forty ships could lie inside in any weather, and the fishing fleet doubled within ten years. "
 )
-PROMPT = f"{_PARAGRAPH * 8}\nSay in a few plain sentences what this text tells of the harbour, and why it mattered."
+_TASK = "Say in a few plain sentences what this text tells."
+SHORT = f"{_PARAGRAPH}\n{_TASK}"
+PAGE = f"{_PARAGRAPH * 12}\n{_TASK}"
 
 
 class Probe(Struct, frozen=True):
@@ -60,47 +61,60 @@ class Pace(Struct, frozen=True):
 
 
 async def probe(engine: Engine, limit_s: float = PROBE_S) -> Probe:
-    """Let the model read and write for ``limit_s`` at most. Raises EngineError when it writes nothing in that time."""
+    """Let the model read and write for ``limit_s`` at most. Raises EngineError when it writes nothing in that time.
+
+    First a short text, which even a slow model gets through; then, when there is time for it, a page, since many tokens
+    at once are read faster than few.
+    """
+    started = time.monotonic()
+    first = await _run(engine, SHORT, WRITE_TOKENS, limit_s)
+    if first is None:
+        raise EngineError(f"The model wrote nothing within {limit_s:.0f} s: it is too slow for this computer.")
+    prefill, decode, text = first
+    left = limit_s - (time.monotonic() - started)
+    if prefill > 0 and len(PAGE) / CHARS_PER_TOKEN / prefill < left:
+        page = await _run(engine, PAGE, 1, left)
+        prefill = max(prefill, page[0]) if page is not None else prefill
+    return Probe(
+        prefill_tokens_per_s=prefill,
+        decode_tokens_per_s=decode,
+        text=printable(text),
+        seconds=time.monotonic() - started,
+        device=engine.info.device,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+async def _run(engine: Engine, prompt: str, tokens: int, limit_s: float) -> tuple[float, float, str] | None:
+    """Tokens read a second, tokens written a second, and the text; None when nothing came in time."""
     request = GenerateRequest(
-        messages=(Message(role="user", content=PROMPT),),
-        max_tokens=WRITE_TOKENS,
+        messages=(Message(role="user", content=prompt),),
+        max_tokens=tokens,
         sampling=Sampling(temperature=0.0, repeat_penalty=1.0),
     )
     text, usage = "", Usage()
     started = time.monotonic()
     first: float | None = None
-    deltas = 0
     try:
-        async with asyncio.timeout(limit_s), contextlib.aclosing(engine.generate(request)) as events:
+        async with asyncio.timeout(max(limit_s, 0.001)), contextlib.aclosing(engine.generate(request)) as events:
             async for event in events:
                 if isinstance(event, TokenDelta):
                     first = first if first is not None else time.monotonic()
                     text += event.text
-                    deltas += 1
                 elif isinstance(event, GenerationFinished):
                     usage = event.usage
     except TimeoutError:
         if first is None:
-            raise EngineError(
-                f"The model wrote nothing within {limit_s:.0f} s: it is too slow for this computer."
-            ) from None
-    seconds = time.monotonic() - started
-    if usage.completion_tokens:
-        read = usage.prompt_tokens - usage.reused_tokens
-        prefill = read / usage.prefill_seconds if usage.prefill_seconds > 0 else 0.0
-        decode = usage.tokens_per_second
-    else:  # it ran out of time: from what came until then
-        assert first is not None
-        prefill = len(PROMPT) / CHARS_PER_TOKEN / max(first - started, 1e-3)
-        decode = len(text) / CHARS_PER_TOKEN / max(seconds - (first - started), 1e-3)
-    return Probe(
-        prefill_tokens_per_s=prefill,
-        decode_tokens_per_s=decode,
-        text=text.strip(),
-        seconds=seconds,
-        device=engine.info.device,
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+            return None
+    now = time.monotonic()
+    read = usage.prompt_tokens - usage.reused_tokens
+    if usage.completion_tokens and usage.prefill_seconds > 0 and read > 0:
+        return read / usage.prefill_seconds, usage.tokens_per_second, text
+    if first is None:
+        return None
+    # Time ran out, or the engine keeps no count: from what came until then.
+    per_s = len(text) / CHARS_PER_TOKEN / max(now - first, 1e-3)
+    return len(prompt) / CHARS_PER_TOKEN / max(first - started, 1e-3), per_s, text
 
 
 def estimate_s(measured: Probe, profile: Profile) -> float:
@@ -140,6 +154,12 @@ def measured(sessions: Iterable[Session], model_name: str) -> Pace | None:
     if len(seconds) < MEASURED_SESSIONS:
         return None
     return Pace(seconds=statistics.median(seconds), source="measured", sessions=len(seconds))
+
+
+def printable(text: str, limit: int = 2000) -> str:
+    """Foreign text for a terminal or a label: on one line, without control characters and marks of a markup."""
+    kept = "".join(c if c.isprintable() and c not in "<>" else " " for c in text[: limit * 2])
+    return " ".join(kept.split())[:limit]
 
 
 class ProbeBook:

@@ -117,7 +117,7 @@ class ModelRow(_Row):
         self.badge.setVisible(model.in_use)
         self.use.setVisible(not model.in_use and not model.problem)
         too_large = "It does not fit into this computer’s memory." if model.fit.state == "too_large" else ""
-        self.use.offer(busy or too_large, f"Answer with {model.name} from now on")
+        self.use.offer(busy or too_large, "Answer with it from now on")
         self.use.setAccessibleName(f"Use {model.name}")
         self.test.setVisible(not model.problem and model.fit.state != "too_large")
         # Pressed once more while it tests, it does nothing; disabled, it would hand the focus to the next button.
@@ -128,7 +128,7 @@ class ModelRow(_Row):
         self.remove.set_face("", "bin" if model.own else "close")
         what = f"Delete {model.name} from the disk" if model.own else f"Take {model.name} out of the list"
         self.remove.setAccessibleName(what)
-        self.remove.setToolTip(what)
+        self.remove.setToolTip("Delete it from the disk" if model.own else "Take it out of the list; its file stays")
         self.note.setText(model.problem_do if model.problem else "")
         self.note.setVisible(bool(self.note.text()))
         if not self._testing:

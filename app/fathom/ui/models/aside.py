@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QButtonGroup, QRadioButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QWidget
 
 from fathom.core.events import EngineStatus
 from fathom.core.settings import Settings
@@ -15,7 +15,7 @@ from fathom.services.model_library import Model
 from fathom.ui import theme
 from fathom.ui.models import words
 from fathom.ui.research import words as research_words
-from fathom.ui.widgets.buttons import Button, Tick
+from fathom.ui.widgets.buttons import Button, Choice, Tick
 from fathom.ui.widgets.cards import Badge, Card, IconLine, column, row
 from fathom.ui.widgets.labels import Label, Rule
 from fathom.weights.memory import gigabytes
@@ -103,8 +103,7 @@ class LearnedCard(Card):
 
     def __init__(self) -> None:
         super().__init__("panel", gap=4)
-        self.choice = QRadioButton("Nothing: the model as it came")
-        self.choice.setFont(theme.font("body", theme.MEDIUM))
+        self.choice = Choice("Nothing: the model as it came")
         self.choice.setChecked(True)
         self.choice.setAccessibleName("Adapter: nothing, the model as it came")
         self.body.addWidget(self.choice)
@@ -128,8 +127,7 @@ class PowerCard(Card):
         self._settings = settings
         self.group = QButtonGroup(self)
         for value, word in QUIET:
-            button = QRadioButton(word)
-            button.setFont(theme.font("body"))
+            button = Choice(word)
             button.setAccessibleName(f"Quiet mode: {word}")
             button.setChecked(settings.quiet == value)
             button.clicked.connect(lambda _checked=False, value=value: self._quiet(value))

@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from hub_server import Hub, HubFile
 
 QUESTION = "What government position was held by the woman who portrayed Corliss Archer in the film Kiss and Tell?"
 
@@ -152,10 +156,81 @@ def test_interrupt_stops_with_130_and_keeps_the_session(fathom_home: Path, embed
 @pytest.mark.engine
 def test_doctor_tells_the_state_of_every_part(fathom_home: Path, embedded_model: Path) -> None:
     done = fathom("doctor", "--json", home=fathom_home)
-    checks = json.loads(done.stdout)["checks"]
-    assert set(checks) == {"python", "disk", "database", "model", "engine", "sandbox", "display"}
+    report = json.loads(done.stdout)
+    checks = report["checks"]
+    assert report["machine"]["ram_bytes"] > 0 and report["backends"]["llamacpp"] is True
+    assert any(model["fits"] for model in report["models"])
+    assert all("summary" in offer for offer in report["available"])
+    assert set(checks) == {"python", "memory", "disk", "database", "model", "engine", "sandbox", "display"}
     assert checks["engine"]["state"] == "ok"
     assert "tokens/s" in checks["engine"]["summary"]
     assert checks["database"]["state"] == "ok"
     for check in checks.values():
         assert check["state"] == "ok" or check["remedy"]
+
+
+def test_models_are_listed_with_what_fits(fathom_home: Path) -> None:
+    done = fathom("models", "list", "--json", home=fathom_home)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    assert listed["machine"]["ram_bytes"] > 0
+    small = next(model for model in listed["models"] if model["id"] == "smollm2-135m")
+    assert small["chosen"] and not small["deletable"]
+    assert all({"fits", "fit_words", "licence", "sha256"} <= offer.keys() for offer in listed["available"])
+    plain = fathom("models", "list", home=fathom_home)
+    assert "SmolLM2 135M" in plain.stdout and "qwen3-8b" in plain.stdout
+
+
+def test_models_add_use_and_remove(fathom_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "junk.gguf").write_bytes(b"<html>")
+    refused = fathom("models", "add", str(tmp_path / "junk.gguf"), home=fathom_home)
+    assert refused.returncode == 1 and "Needs:" in refused.stderr and "Do:" in refused.stderr
+    unknown = fathom("models", "use", "nothing", home=fathom_home)
+    assert unknown.returncode == 1 and "smollm2-135m" in unknown.stderr
+    used = fathom("models", "use", "smollm2-135m", home=fathom_home)
+    assert (used.returncode, used.stdout) == (0, "SmolLM2 135M\n")
+    no_such = fathom("models", "download", "nothing", home=fathom_home)
+    assert no_such.returncode == 1 and "qwen3-8b" in no_such.stderr
+
+
+def test_models_download_takes_it_from_the_hub_that_is_named(
+    fathom_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"MiroThinker-v1.5-30B.Q4_K_M.gguf": HubFile(b"GGUF" + bytes(1000))}
+    with Hub(files={"mradermacher/MiroThinker-v1.5-30B-GGUF": files}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        done = fathom("models", "download", "mirothinker-1.5-30b", "--json", home=fathom_home)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["state"] == "done"
+        assert hub.endpoint.removeprefix("http://") in done.stderr  # the host is shown
+        failed = fathom("models", "download", "qwen3-8b", home=fathom_home)
+        assert failed.returncode == 1 and "404" in failed.stderr and "Do:" in failed.stderr
+    kept = fathom_home / "models" / "MiroThinker-v1.5-30B.Q4_K_M.gguf"
+    assert kept.read_bytes() == b"GGUF" + bytes(1000)
+    removed = fathom("models", "remove", str(kept), home=fathom_home)
+    assert removed.returncode == 0 and not kept.exists()
+
+
+def test_an_interrupted_download_is_paused_and_taken_up_again(
+    fathom_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = HubFile(b"GGUF" + bytes(2_000_000), hold=threading.Event(), cut_after=1_500_000)
+    with Hub(files={"mradermacher/MiroThinker-v1.5-30B-GGUF": {"MiroThinker-v1.5-30B.Q4_K_M.gguf": file}}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        words = [sys.executable, "-m", "fathom", "models", "download", "mirothinker-1.5-30b"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        part = fathom_home / "models" / "MiroThinker-v1.5-30B.Q4_K_M.gguf.part"
+        end = time.monotonic() + 120
+        while not part.exists() or part.stat().st_size < 1_000_000:  # what is sent is not at once on the disk
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 130 and "resumes" in told
+        assert not (fathom_home / "models" / "MiroThinker-v1.5-30B.Q4_K_M.gguf").exists()
+        assert file.hold is not None
+        file.hold.set()
+        file.hold = None
+        done = fathom("models", "download", "mirothinker-1.5-30b", home=fathom_home)
+        assert done.returncode == 0, done.stderr
+        assert hub.ranges()[-1].startswith("bytes=")

@@ -45,6 +45,8 @@ from fathom.services.application import Services
 from fathom.services.engine_service import EngineService
 from fathom.services.keys import Keys
 from fathom.services.library_service import LibraryService
+from fathom.services.model_library import ModelLibrary
+from fathom.services.power import PowerWatch
 from fathom.services.search_service import SearchService
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
@@ -95,7 +97,9 @@ class Workbench:
         runner = SessionRunner(self.store, self._engine, self._toolbox, settings)
         engine = EngineService(settings)
         engine.status = READY
-        self.services = Services(settings, home, self.store, runner, engine, library, search)
+        models = ModelLibrary(settings, home, engine, runner.sessions, user_home=home / "nobody")
+        power = PowerWatch(settings, engine, runner)
+        self.services = Services(settings, home, self.store, runner, engine, library, search, models, power)
 
     async def _engine(self) -> tuple[ScriptedEngine, Profile]:
         await self.gate.wait()

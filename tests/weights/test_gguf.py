@@ -76,7 +76,9 @@ def test_cuts_of_the_embedded_model_are_refused(embedded_model: Path, tmp_path: 
     path = tmp_path / "cut.gguf"
     shutil.copyfile(embedded_model, path)
     size = path.stat().st_size
-    for end in (size - 1, size - 5000, size // 2, 2_000_000, 1_000_000, 50_000, 1000, 24, 10, 4, 3, 0):
+    cuts = [size - 1, size - 31, size - 5000, size * 3 // 4, size // 2, size // 4, 20_000_000, 5_000_000, 2_000_000]
+    cuts += [1_500_000, 1_000_000, 500_000, 50_000, 5_000, 1000, 100, 24, 10, 4, 3, 0]  # 21 places
+    for end in cuts:
         with path.open("r+b") as file:
             file.truncate(end)
         refusal(path)

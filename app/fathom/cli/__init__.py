@@ -17,6 +17,7 @@ from fathom.core.redaction import redact
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("fathom.cli.ask", "research a question and print the report"),
     "library": ("fathom.cli.library", "add documents, search them, list what is there"),
+    "models": ("fathom.cli.models", "list models and what fits, add, download, test, remove"),
     "sessions": ("fathom.cli.sessions", "list or search the saved sessions"),
     "extract": ("fathom.cli.extract", "print a page or document as Markdown"),
     "export": ("fathom.cli.export", "write a session's report to a file"),

@@ -5,6 +5,7 @@
     │   ├── ModelFileError   a GGUF that is missing, truncated, altered or of an unknown kind
     │   ├── LibraryError     a folder or file that cannot be indexed
     │   ├── ExportError      a file that cannot be written
+    │   ├── DownloadError    a model that cannot be fetched, or is not what it should be
     │   ├── DatabaseError    the database is locked, full, corrupt or of a newer version
     │   └── EngineMissing    the inference library is not installed (yet)
     ├── EngineError          the engine could not do what was asked; the process lives
@@ -59,6 +60,10 @@ class LibraryError(UserError):
 
 class ExportError(UserError):
     """A file cannot be written."""
+
+
+class DownloadError(UserError):
+    """A model cannot be fetched, or what arrived is not what it should be."""
 
 
 class DatabaseError(UserError):

@@ -267,11 +267,12 @@ class EngineStatus(Event, frozen=True):
     """The engine's state, for the status bar and the first-run card.
 
     ``missing``: the inference library is not there. ``building``: it is being compiled, ``done`` of ``total`` files.
-    ``no_model``: no model file. ``fetching``: the embedded model is being taken. ``loading``; ``ready``; ``failed``.
+    ``no_model``: no model file. ``fetching``: the embedded model is being taken. ``unloaded``: a person gave the memory
+    back; the next question loads it. ``loading``; ``ready``; ``failed``.
     ``message`` is one plain sentence. ``eta_s`` is None while it is not known yet.
     """
 
-    state: Literal["missing", "building", "no_model", "fetching", "loading", "ready", "failed"]
+    state: Literal["missing", "building", "no_model", "fetching", "unloaded", "loading", "ready", "failed"]
     message: str = ""
     done: int = 0
     total: int = 0

@@ -83,6 +83,10 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     extract_model: str = ""  # path of a GGUF that reads long pages for the main model; "": none does
     extra_ports: tuple[int, ...] = ()  # ports that pages may be read from besides 80 and 443
     command_s: int = 60  # the longest that one command in the sandbox may run, at most 600
+    model_places: tuple[str, ...] = ()  # model files and folders that a person added
+    forgotten_models: tuple[str, ...] = ()  # paths that are not to be listed
+    quiet: Literal["never", "on_battery", "always"] = "never"  # compute with half the cores
+    pause_on_low_battery: bool = False  # below 20 %
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:

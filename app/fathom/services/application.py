@@ -11,7 +11,10 @@ from fathom.core.types import Session
 from fathom.prompting.profiles import Profile
 from fathom.services.engine_service import EngineService
 from fathom.services.library_service import LibraryService
+from fathom.services.machine import battery
+from fathom.services.model_library import ModelLibrary
 from fathom.services.page_extractor import EngineExtractor
+from fathom.services.power import PowerWatch, threads
 from fathom.services.search_service import SearchService
 from fathom.services.session_runner import SessionRunner
 from fathom.store.database import open_database
@@ -37,6 +40,8 @@ class Services:
     engine: EngineService
     library: LibraryService
     search: SearchService
+    models: ModelLibrary
+    power: PowerWatch
     pages: PageStore | None = None
     extractor: EngineExtractor | None = None
 
@@ -46,6 +51,8 @@ class Services:
 
     async def close(self) -> None:
         """End the run, the engine and the database, in this order."""
+        await self.power.close()
+        await self.models.close()
         await self.sessions.close()
         await self.engine.close()
         if self.extractor is not None:
@@ -121,4 +128,7 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise
     sessions = SessionRunner(store, source, toolbox_for, settings)
-    return Services(settings, home, store, sessions, engine, library, search, pages, extractor)
+    models = ModelLibrary(settings, home, engine, sessions.sessions)
+    power = PowerWatch(settings, engine, sessions)
+    engine.threads = threads(settings, battery())
+    return Services(settings, home, store, sessions, engine, library, search, models, power, pages, extractor)

@@ -20,11 +20,13 @@ from fathom.core.protocols import GenerateRequest
 from fathom.core.settings import Settings, data_dir
 from fathom.core.types import EngineInfo, EngineSpec, Message, Sampling, Struct
 from fathom.prompting.profiles import load_profile
+from fathom.services import machine
 from fathom.services.engine_build import EngineBuild
 from fathom.store.database import open_database
 from fathom.tools.sandbox import self_test
 from fathom.tools.sandbox.attacks import NAMES
 from fathom.weights import embedded, gguf
+from fathom.weights.memory import gigabytes
 from fathom.workers.client import EngineClient
 
 ROOM_GB = 1.0  # below this a session, its pages and a backup may not fit
@@ -52,6 +54,18 @@ async def _python(_settings: Settings) -> Check:
         state="ok",
         summary=f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} cores",
+    )
+
+
+async def _memory(_settings: Settings) -> Check:
+    here = machine.look()
+    graphics = "; ".join(f"{gpu.name}, {gigabytes(gpu.total_bytes)}" for gpu in here.gpus) or "no graphics card to use"
+    power = machine.battery()
+    battery = f"; battery at {power.percent:.0f} %{'' if power.plugged_in else ', not plugged in'}" if power else ""
+    return Check(
+        name="memory",
+        state="ok",
+        summary=f"{gigabytes(here.ram_bytes)}, {gigabytes(here.free_bytes)} of it free; {graphics}{battery}",
     )
 
 
@@ -187,6 +201,7 @@ async def _display(_settings: Settings) -> Check:
 
 CHECKS: dict[str, Callable[[Settings], Awaitable[Check]]] = {
     "python": _python,
+    "memory": _memory,
     "disk": _disk,
     "database": _database,
     "model": _model,

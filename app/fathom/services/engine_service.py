@@ -15,8 +15,9 @@ from fathom.core.events import EngineStatus
 from fathom.core.settings import Settings
 from fathom.core.types import EngineInfo, EngineSpec
 from fathom.prompting.profiles import Profile, load_profile
+from fathom.services import machine
 from fathom.services.engine_build import EngineBuild
-from fathom.weights import embedded, gguf
+from fathom.weights import embedded, gguf, memory
 from fathom.workers.client import EngineClient
 
 log = logging.getLogger(__name__)
@@ -37,11 +38,17 @@ class EngineService:
         self._error: Exception | None = None
         self.status = EngineStatus(state="loading", message="Looking for the model")
         self.build = EngineBuild()
+        self.threads = 0  # of the next load; 0: one a core
 
     @property
     def info(self) -> EngineInfo | None:
         """What is loaded, None while nothing is."""
         return self._client.info if self._client is not None else None
+
+    @property
+    def pid(self) -> int:
+        """The engine's process, 0 while there is none."""
+        return self._client.pid if self._client is not None else 0
 
     def subscribe(self, callback: Callable[[EngineStatus], None]) -> Callable[[], None]:
         """Call ``callback`` with every new status; returns the way to end it."""
@@ -73,6 +80,12 @@ class EngineService:
         """End what is left of the engine and load it again."""
         await self._end()
         self.start()
+
+    async def unload(self) -> None:
+        """End the engine to give its memory back; ``ready`` loads it again."""
+        name = self._client.info.model if self._client is not None else self.status.model
+        await self._end()
+        self._set(EngineStatus(state="unloaded", message="No model is loaded", model=name))
 
     async def use_model(self, path: str) -> None:
         """Load another model; "" is the embedded one. The choice is kept when the file can be used.
@@ -136,7 +149,7 @@ class EngineService:
             self._set(
                 EngineStatus(state="loading", message=f"Loading {name}", model=name, embedded=not spec.model_chosen)
             )
-            client = await EngineClient.start(spec.spec)
+            client = await EngineClient.start(spec.spec, threads=self.threads)
         except (UserError, EngineError) as error:
             self._error = error
             missing = isinstance(error, ModelFileError) and error.remedy == "fetch_model"
@@ -181,8 +194,11 @@ class EngineService:
             )
         header = gguf.read_header(path)
         profile = load_profile(EngineInfo(backend="llamacpp", model=header.name, architecture=header.architecture))
-        limit = header.context_length or profile.context_tokens
-        spec = EngineSpec(model=str(path), context_tokens=min(profile.context_tokens, limit), profile=profile.name)
+        context = min(profile.context_tokens, header.context_length or profile.context_tokens)
+        found = memory.fit(path.stat().st_size, memory.of_header(header), context, machine.look())
+        if found.state == "shorter":
+            context = found.context_tokens
+        spec = EngineSpec(model=str(path), context_tokens=context, profile=profile.name)
         return _Chosen(spec, profile, bool(self._settings.model)), header.name or path.stem
 
 

@@ -175,6 +175,18 @@ class SessionRunner:
         if active := self._running(session_id):
             active.control.pause()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a session runs or is paused."""
+        return self._active is not None
+
+    def pause_with(self, reason: str) -> None:
+        """Hold the running session at its next boundary and tell why; without effect when none runs."""
+        active = self._active
+        if active is not None and not active.control.paused:
+            self._publish(active.session_id, Notice(text=reason, level="warning", step=active.step))
+            active.control.pause()
+
     def resume(self, session_id: str) -> None:
         """Let a paused run go on."""
         if active := self._running(session_id):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fathom.services.application import Services
     from fathom.ui.library.area import LibraryArea
     from fathom.ui.main_window import MainWindow
+    from fathom.ui.models.area import ModelsArea
 
 log = logging.getLogger(__name__)
 
@@ -207,12 +208,14 @@ class App:
         self._services: Services | None = None
         self._library_area: LibraryArea | None = None
         self._bug_shown = False
+        self._models: ModelsArea | None = None
         self.research = ResearchArea(self._bridge, self._tasks, settings.scope)
         window.add_area("search", "Research", self.research)
         window.close_asked.connect(self._close.set)
         self._bridge.engine_changed.connect(window.footer.show_engine)
         self.research.speed_changed.connect(window.footer.show_speed)
         self.research.web_changed.connect(window.footer.show_web)
+        self.research.models_wanted.connect(self._show_models)
         window.footer.show_web(settings.scope.web)
 
     @property
@@ -257,16 +260,23 @@ class App:
         await self._tasks.close()
         if self._services is not None:
             self.research.close_down()
+            if self._models is not None:
+                self._models.close_down()
             self._bridge.detach()
             await self._services.close()
 
     async def open(self) -> None:
         """Import and open the services; the window is painted and answers meanwhile."""
         from fathom.ui.library.area import LibraryArea
+        from fathom.ui.models.area import ModelsArea
         from fathom.ui.settings.area import SettingsArea
 
         self._library_area = library_area = LibraryArea(self._bridge, self._tasks)
         self._window.add_area("library", "Library", library_area)
+        self._models = models_area = ModelsArea(self._bridge, self._tasks, self._settings)
+        models_area.download_told.connect(self._window.footer.show_download)
+        models_area.recommended.connect(self.research.composer.model_card.show_recommended)
+        self._window.add_area("models", "Models", models_area)
         settings_area = SettingsArea(self._bridge, self._tasks, self._settings)
         settings_area.model_wanted.connect(self.research.choose_model)
         settings_area.small_wanted.connect(lambda: self.research.use_model(""))
@@ -284,6 +294,8 @@ class App:
         self.research.attach(services)
         settings_area.attach(services)
         library_area.attach(services)
+        models_area.attach(services)
+        services.power.start()
         self._window.footer.show_engine(services.engine.status)
         services.engine.start()
         if loss := services.store.database.loss:
@@ -291,6 +303,10 @@ class App:
         await asyncio.sleep(0)
         self.research.prepare()
         services.library.start_following()
+
+    def _show_models(self) -> None:
+        if self._models is not None:
+            self._window.show_area("Models")
 
     def _tell_loss(self, loss: str) -> None:
         from fathom.ui.widgets.error_dialog import ErrorDialog
@@ -310,7 +326,7 @@ class App:
         self._tasks.start(self._open_services_again())
 
     async def _open_services_again(self) -> None:
-        for word in ("Library", "Settings"):
+        for word in ("Library", "Models", "Settings"):
             self._window.remove_area(word)
         await self.open()
 

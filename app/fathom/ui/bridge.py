@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 
 class Bridge(QObject):
-    """``happened(session_id, AgentEvent)``, ``session_changed(Session)``, ``engine_changed(EngineStatus)``,
-    ``library_changed(IndexProgress | None)``."""
+    """``happened(session_id, AgentEvent)``, and a signal each for a new Session, EngineStatus, IndexProgress (None at its
+    end), Shelf and Download."""
 
     happened = Signal(str, object)  # not "event": QObject has a method of that name
     session_changed = Signal(object)
     engine_changed = Signal(object)
     library_changed = Signal(object)
+    models_changed = Signal(object)
+    download_changed = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -37,6 +39,8 @@ class Bridge(QObject):
             services.sessions.subscribe_sessions(self.session_changed.emit),
             services.engine.subscribe(self.engine_changed.emit),
             services.library.subscribe(self.library_changed.emit),
+            services.models.subscribe(self.models_changed.emit),
+            services.models.downloads.subscribe(self.download_changed.emit),
         ]
 
     def detach(self) -> None:

@@ -77,15 +77,22 @@ class Footer(QWidget):
         self.engine_icon = Icon("clock", "mut", 14)
         self.engine = Label("Opening Fathom", "label", tone="mut")
         self.speed = Label("", "label", tone="mut", fit=True)
+        self.download_icon = Icon("download", "mut", 14)
+        self.download = Label("", "label", tone="mut", fit=True)
         self.leaves_icon = Icon("shield", "mut", 14)
         self.leaves = Label("", "label", tone="mut", fit=True)
         line.addWidget(self.engine_icon)
         line.addWidget(self.engine)
         line.addWidget(self.speed)
         line.addStretch(1)
+        line.addWidget(self.download_icon)
+        line.addWidget(self.download)
+        line.addSpacing(8)
         line.addWidget(self.leaves_icon)
         line.addWidget(self.leaves)
         outer.addLayout(line, 1)
+        self._web = False
+        self.show_download("")
         self.show_web(False)
 
     def show_engine(self, status: EngineStatus) -> None:
@@ -100,10 +107,26 @@ class Footer(QWidget):
         shown = f"{tokens_per_second:.0f}" if tokens_per_second >= 10 else f"{tokens_per_second:.1f}"
         self.speed.setText(f"·  {shown} tokens/s" if tokens_per_second else "")
 
+    def show_download(self, text: str) -> None:
+        """The download that runs, "" for none."""
+        self.download.setText(text)
+        self.download.setAccessibleName(text)
+        self.download.setVisible(bool(text))
+        self.download_icon.setVisible(bool(text))
+        self._show_leaves()
+
     def show_web(self, on: bool) -> None:
         """Whether anything can leave this computer."""
+        self._web = on
         self.leaves_icon.set_icon("globe" if on else "shield", "orange" if on else "mut")
         self.leaves.setText("Web is on: search words leave this computer" if on else "Nothing leaves this computer")
+        self._show_leaves()
+
+    def _show_leaves(self) -> None:
+        # A download names the host that it talks to: beside it "nothing leaves" would be one word too many.
+        shown = self._web or not self.download.text()
+        self.leaves.setVisible(shown)
+        self.leaves_icon.setVisible(shown)
 
 
 class MainWindow(QMainWindow):

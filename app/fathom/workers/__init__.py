@@ -10,5 +10,6 @@ ROLES: dict[str, str] = {
     "parser": "fathom.workers.parser:serve",
     "duckduckgo": "fathom.tools.search.duckduckgo:serve",
     "ocr": "fathom.workers.ocr:serve",
+    "download": "fathom.workers.download:serve",
 }
 """Role -> "module:attr" of ``serve(channel: host.Channel, argv: list[str]) -> int``, the exit code."""

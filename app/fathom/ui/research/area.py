@@ -46,10 +46,11 @@ NAME_CHARS = 80  # of a report's file
 
 
 class ResearchArea(QWidget):
-    """``speed_changed(tokens/s)`` and ``web_changed(on)`` are for the status bar."""
+    """``speed_changed(tokens/s)`` and ``web_changed(on)`` are for the status bar. ``models_wanted()``: show Models."""
 
     speed_changed = Signal(float)
     web_changed = Signal(bool)
+    models_wanted = Signal()
 
     def __init__(self, bridge: Bridge, tasks: Tasks, scope: Scope) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class ResearchArea(QWidget):
         composer.engine_card.retry_wanted.connect(self.restart_engine)
         composer.engine_card.fetch_wanted.connect(self.fetch_model)
         composer.engine_card.model_wanted.connect(self.choose_model)
-        composer.model_card.model_wanted.connect(self.choose_model)
+        composer.model_card.model_wanted.connect(self.models_wanted)
         composer.model_card.small_wanted.connect(lambda: self.use_model(""))
         self._shortcut("Ctrl+N", self.new_question)
         self._shortcut("Ctrl+F", self.list.focus_search)

@@ -23,6 +23,7 @@ TITLES = {
     "no_model": "A model is needed",
     "fetching": "Fetching the small model",
     "loading": "Loading the model",
+    "unloaded": "No model is loaded",
     "ready": "Ready to research",
     "failed": "The engine is not running",
 }
@@ -119,6 +120,8 @@ class EngineCard(Card):
                 return f"{left[0].upper()}{left[1:]}. {meanwhile}"
             case "loading":
                 return f"A few seconds. {meanwhile}"
+            case "unloaded":
+                return "You gave its memory back. The next question loads it again by itself."
             case "ready":
                 model = "The small model" if status.embedded else status.model or "The model"
                 return f"{model} runs on this computer. No account, no key, no network."
@@ -209,14 +212,15 @@ class ModelCard(Card):
         self.error_box = QWidget()
         self._error_layout = column(self.error_box, gap=4)
         self.error_box.hide()
-        self.choose = Button(
-            "Choose a better model (a GGUF file)…", "models", "link", flush=True, on_click=self.model_wanted.emit
-        )
+        self.advice = IconLine("info", "mut", "", tone="mut")
+        self.advice.hide()
+        self.choose = Button("Choose a better model", "models", "link", flush=True, on_click=self.model_wanted.emit)
         self.back = Button("Use the small model again", "undo", "link", flush=True, on_click=self.small_wanted.emit)
         self.body.addWidget(self.small)
         self.body.addWidget(self.own)
         self.body.addWidget(self.error_box)
         self.body.addSpacing(4)
+        self.body.addWidget(self.advice)
         self.body.addWidget(self.choose, 0, Qt.AlignmentFlag.AlignLeft)
         self.body.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
         self.show_status(EngineStatus(state="loading", embedded=True), "")
@@ -226,8 +230,13 @@ class ModelCard(Card):
         self.small.setVisible(not path)
         self.own.setVisible(bool(path))
         self.back.setVisible(bool(path))
-        self.choose.set_face("Choose another model (a GGUF file)…" if path else "Choose a better model (a GGUF file)…")
+        self.choose.set_face("Choose another model" if path else "Choose a better model")
         self.own_text.setText(f"{status.model or 'It is being read'}\n{path}" if path else "")
+
+    def show_recommended(self, model: str) -> None:
+        """The model that is recommended for this computer, "" when there is none or a better one is here."""
+        self.advice.label.setText(f"Recommended for this computer: {model}" if model else "")
+        self.advice.setVisible(bool(model))
 
     def show_error(self, error: UserError | None) -> None:
         """Why a chosen file cannot be used; None takes it away."""

@@ -133,6 +133,8 @@ def engine(status: EngineStatus) -> tuple[str, str, str]:
             return "running", "teal", f"Loading {model}"
         case "missing":
             return "warn", "orange", status.message or "The local engine is not installed"
+        case "unloaded":
+            return "pause", "mut", "No model is loaded: the next question loads it"
         case "no_model":
             return "warn", "orange", status.message or "No model yet"
         case "failed":

@@ -6,6 +6,7 @@ Knows no library. Shapes: logits are float32 (V,).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -48,6 +49,29 @@ class Generation:
             ids = np.fromiter(self._seen, dtype=np.int64, count=len(self._seen))
             values = logits[ids]
             logits[ids] = np.where(values > 0, values / self.penalty, values * self.penalty)
+
+    def next_tokens(
+        self, logits: npt.NDArray[np.float32], sample: Callable[[], int], eog: frozenset[int], limit: int
+    ) -> list[int]:
+        """The next token by ``sample``, which reads ``logits`` (changed in place); the grammar may force some more.
+
+        At most ``limit`` tokens. Sample first, ask about that one token, and mask only when it is refused.
+        """
+        constraint = self.constraint
+        before = logits.copy() if self.request.logprobs else None
+        if self.penalty != 1.0:
+            self.penalize(logits)
+        token = sample()
+        if constraint is not None:
+            if not constraint.allows(token):
+                constraint.forbid(logits)
+                token = sample()
+            constraint.accept(token)
+        if before is not None:
+            self.logprobs.append(log_probability(before, token))
+        elif constraint is not None and token not in eog and not constraint.finished:
+            return [token, *constraint.forced()[: limit - 1]]
+        return [token]
 
     def add(self, tokens: list[int], vocabulary: Vocabulary) -> TokenDelta | None:
         """Take ``tokens`` (cut in place at the length limit); sets ``reason`` when the generation is over."""

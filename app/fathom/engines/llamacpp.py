@@ -31,7 +31,7 @@ from fathom.core.events import EngineEvent, GenerationFinished, PrefillProgress
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineInfo, EngineSpec, Message, Sampling
 from fathom.engines.constrain import Constrainer
-from fathom.engines.generation import Generation, Reason, log_probability
+from fathom.engines.generation import Generation, Reason
 from fathom.engines.llamacpp_tokens import LlamaCppVocabulary
 from fathom.engines.threads import ThreadGovernor
 from fathom.weights import gguf
@@ -268,21 +268,12 @@ class LlamaCppBackend:
 
     def _next_tokens(self, generation: Generation, sampler: _Sampler) -> list[int]:
         """Sample the next token; the grammar may force some more."""
-        constraint = generation.constraint
-        before = self._logits().copy() if generation.request.logprobs else None
-        if generation.penalty != 1.0:
-            generation.penalize(self._logits())
-        token = int(lib.llama_sampler_sample(sampler.chain, self._context, -1))
-        if constraint is not None:
-            if not constraint.allows(token):
-                constraint.forbid(self._logits())
-                token = int(lib.llama_sampler_sample(sampler.chain, self._context, -1))
-            constraint.accept(token)
-        if before is not None:
-            generation.logprobs.append(log_probability(before, token))
-        elif constraint is not None and token not in self._vocabulary.eog and not constraint.finished:
-            return [token, *constraint.forced()[: BATCH_TOKENS - 1]]
-        return [token]
+        return generation.next_tokens(
+            self._logits(),
+            lambda: int(lib.llama_sampler_sample(sampler.chain, self._context, -1)),
+            self._vocabulary.eog,
+            BATCH_TOKENS,
+        )
 
 
 class _Sampler:

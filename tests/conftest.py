@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -17,6 +18,14 @@ FAILED = pytest.StashKey[bool]()
 
 hypothesis.settings.register_profile("fathom", deadline=None)  # a busy machine is no defect of the code
 hypothesis.settings.load_profile("fathom")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where there is no wheel of mlx, its tests are skipped; Fathom then says so, too."""
+    if importlib.util.find_spec("mlx_lm") is None:
+        for item in items:
+            if item.get_closest_marker("mlx"):
+                item.add_marker(pytest.mark.skip(reason="mlx is not installed: see .venv/mlx-install.json"))
 
 
 @pytest.fixture
@@ -76,3 +85,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         item.stash[FAILED] = True
     return report
+
+
+@pytest.fixture(scope="session")
+def mlx_model(embedded_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model as a folder for MLX."""
+    from fathom.weights import convert
+
+    folder = tmp_path_factory.mktemp("mlx") / "SmolLM2"
+    convert.convert(embedded_model, folder)
+    return folder

@@ -88,12 +88,12 @@ async def _engine_run(engine: EngineClient, count: int) -> tuple[float, str, int
 
 
 async def _measure(path: Path, pairs: int, tokens: int) -> list[dict[str, float]]:
-    from fathom.engines.tokens import Vocabulary
+    from fathom.engines.llamacpp_tokens import LlamaCppVocabulary
     from fathom.weights.gguf import read_header
 
     threads = os.cpu_count() or 1
     raw = RawLoop(path, threads)
-    vocabulary = Vocabulary(raw.vocab, read_header(path).chat_template)
+    vocabulary = LlamaCppVocabulary(raw.vocab, read_header(path).chat_template)
     prompt = vocabulary.prompt(MESSAGES)
     engine = await EngineClient.start(EngineSpec(model=str(path), context_tokens=CONTEXT), threads=threads)
     rows: list[dict[str, float]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -45,6 +46,8 @@ def test_without_a_display_the_window_says_what_to_do_instead(fathom_home: Path)
         ("ask", "  "),
         ("ask", "q", "--max-calls", "0"),
         ("ask", "q", "--model", "/no/such.gguf"),
+        ("ask", "q", "--model", "/usr", "--backend", "llamacpp"),
+        ("ask", "q", "--backend", "nonsense"),
         ("nonsense",),
     ],
 )
@@ -132,6 +135,20 @@ def test_ask_searches_reads_and_ends_with_a_report(fathom_home: Path, tmp_path: 
     assert exported.stdout == (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.mlx
+@pytest.mark.engine
+def test_the_same_question_runs_on_mlx(fathom_home: Path, embedded_model: Path) -> None:
+    words = ("ask", QUESTION, "--events", "--max-calls", "1", "--backend", "mlx")
+    done = fathom(*words, home=fathom_home, timeout_s=600)
+    assert done.returncode in (0, 3), done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    calls = [event for event in events if event["type"] == "CallStarted"]
+    assert [call["name"] for call in calls] == ["google_search"]
+    assert not [e for e in events if e["type"] == "ObservationReady" and "not valid" in e["observation"]["text"]]
+    assert events[-1]["type"] == "RunFinished"
+    assert len(list((fathom_home / "cache" / "mlx").iterdir())) == 1
+
+
 @pytest.mark.engine
 def test_interrupt_stops_with_130_and_keeps_the_session(fathom_home: Path, embedded_model: Path) -> None:
     process = subprocess.Popen(
@@ -161,10 +178,13 @@ def test_doctor_tells_the_state_of_every_part(fathom_home: Path, embedded_model:
     assert report["machine"]["ram_bytes"] > 0 and report["backends"]["llamacpp"] is True
     assert any(model["fits"] for model in report["models"])
     assert all("summary" in offer for offer in report["available"])
-    assert set(checks) == {"python", "memory", "disk", "database", "model", "engine", "sandbox", "display"}
+    assert set(checks) == {"python", "memory", "disk", "database", "model", "engine", "mlx", "sandbox", "display"}
     assert checks["engine"]["state"] == "ok"
     assert "tokens/s" in checks["engine"]["summary"]
     assert checks["database"]["state"] == "ok"
+    if importlib.util.find_spec("mlx_lm") is not None:
+        assert checks["mlx"]["state"] == "ok", checks["mlx"]
+        assert "GFLOPS" in checks["mlx"]["summary"]
     for check in checks.values():
         assert check["state"] == "ok" or check["remedy"]
 

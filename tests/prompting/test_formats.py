@@ -299,7 +299,7 @@ def valid(spec: ToolSpec, arguments: dict[str, Any]) -> bool:
 @pytest.fixture(scope="module")
 def tokenizer(embedded_model: Path) -> Any:
     llama_cpp = pytest.importorskip("llama_cpp")
-    from fathom.engines.constrain import tokenizer_of
+    from fathom.engines.llamacpp_tokens import tokenizer_of
 
     model = llama_cpp.Llama(str(embedded_model), vocab_only=True, verbose=False)
     return tokenizer_of(model._model.vocab), model

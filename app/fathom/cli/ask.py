@@ -37,12 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--library", metavar="PATH", type=Path, action="append", default=[], help="look here instead of in the sample"
     )
     parser.add_argument("--web", action="store_true", help="search the web too; the search words leave this computer")
-    parser.add_argument("--model", metavar="NAME|PATH", default="", help="a GGUF file, or 'embedded' (the default)")
     parser.add_argument(
         "--memory",
         choices=("strict", "fast"),
         help="strict: exactly the last K results; fast: they leave in blocks, which costs less (default: by context)",
     )
+    parser.add_argument(
+        "--model", metavar="NAME|PATH", default="", help="a GGUF file, a folder for MLX, or 'embedded' (the default)"
+    )
+    parser.add_argument("--backend", choices=("llamacpp", "mlx"), help="what computes it (else as the settings say)")
     parser.add_argument("--keep", metavar="K", type=_keep, help="results kept in the model's view; -1 keeps all")
     parser.add_argument("--max-calls", metavar="N", type=_positive, help="tool calls at most (600)")
     parser.add_argument("--max-time", metavar="S", type=_seconds, help="seconds at most; then the report is written")
@@ -62,11 +65,16 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.load()
     if arguments.model:
         settings.model = "" if arguments.model in ("embedded", "smollm2") else str(Path(arguments.model).expanduser())
-        if settings.model and not Path(settings.model).is_file():
+        if settings.model and not Path(settings.model).exists():
             print(f"fathom ask: there is no model file {arguments.model}", file=sys.stderr)
             return EXIT_USAGE
     if arguments.memory is not None:
         settings.memory = arguments.memory
+    if arguments.backend is not None:
+        settings.backend = arguments.backend
+    if settings.model and Path(settings.model).is_dir() and arguments.backend == "llamacpp":
+        print("fathom ask: a folder for MLX runs on --backend mlx alone", file=sys.stderr)
+        return EXIT_USAGE
     if arguments.keep is not None:
         settings.keep = arguments.keep
     if arguments.max_calls is not None:

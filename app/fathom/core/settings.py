@@ -69,7 +69,8 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a person chose; ``settings.json`` in the data folder."""
 
     theme: Literal["system", "light", "dark"] = "system"
-    model: str = ""  # path of a GGUF; "" is the embedded model
+    model: str = ""  # path of a GGUF or of an MLX folder; "" is the embedded model
+    backend: Literal["", "llamacpp", "mlx"] = ""  # "": MLX on Apple silicon when it is installed, else llama.cpp
     keep: int = 5
     memory: Literal["auto", "strict", "fast"] = "auto"  # fast: results leave the view in blocks, which costs less
     max_calls: int = 600

@@ -193,7 +193,7 @@ class Trajectory(Struct, frozen=True):
 
 
 class EngineSpec(Struct, frozen=True):
-    """Which model a session runs on, as plain data. ``model`` is a catalogue name or a path of a GGUF."""
+    """Which model a session runs on, as plain data. ``model`` is a path of a GGUF or of an MLX folder."""
 
     backend: str = "llamacpp"
     model: str = ""

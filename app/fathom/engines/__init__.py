@@ -8,5 +8,6 @@ from __future__ import annotations
 
 BACKENDS: dict[str, str] = {
     "llamacpp": "fathom.engines.llamacpp:LlamaCppBackend",
+    "mlx": "fathom.engines.mlx:MlxBackend",
 }
 """Name -> "module:attr" of a class ``(spec: EngineSpec, *, threads: int, on_progress: Callable) -> Backend``."""

@@ -7,11 +7,9 @@ some 2 microseconds a token. Knows no model, only a vocabulary.
 from __future__ import annotations
 
 import re
-import warnings
 from typing import Any
 
 import llguidance
-import llguidance.llamacpp  # makes lib.llamacpp
 import numpy as np
 import numpy.typing as npt
 
@@ -81,19 +79,12 @@ class Constrainer:
     def constraint(self, grammar: str) -> Constraint:
         """A fresh constraint of the Lark ``grammar``. Raises EngineError that says what is wrong with it."""
         if self._tokenizer is None:
-            self._tokenizer = tokenizer_of(self._vocabulary.handle, sorted(self._vocabulary.eog))
+            self._tokenizer = self._vocabulary.grammar_tokenizer()
         special = self._vocabulary.markers | self._vocabulary.control
         matcher = lib.LLMatcher(self._tokenizer, spell_out(grammar, special), log_level=0)
         if matcher.is_error():
             raise EngineError(f"the grammar is refused: {str(matcher.get_error())[:500]}")
         return Constraint(matcher, self._vocabulary.size)
-
-
-def tokenizer_of(vocabulary: Any, end_tokens: list[int] | None = None) -> Any:
-    """llguidance's tokenizer of a llama.cpp vocabulary; ``end_tokens`` end a generation (None: the vocabulary's)."""
-    with warnings.catch_warnings():  # llguidance 1.9 asks for attributes by llama.cpp's old name
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return lib.llamacpp.lltokenizer_from_vocab(vocabulary, eos_token=end_tokens)
 
 
 def spell_out(grammar: str, special: frozenset[str]) -> str:

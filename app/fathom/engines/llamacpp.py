@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 # Before the library is loaded: OpenMP reads it once. Its threads spin for 14 ms by default when one has lost its
 # core, hundreds of times a token; a hundredth of that costs nothing measurable on a quiet machine.
@@ -27,12 +27,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fathom.core.errors import EngineError
-from fathom.core.events import EngineEvent, GenerationFinished, PrefillProgress, TokenDelta
+from fathom.core.events import EngineEvent, GenerationFinished, PrefillProgress
 from fathom.core.protocols import GenerateRequest
-from fathom.core.types import EngineInfo, EngineSpec, Message, Sampling, Usage
-from fathom.engines.constrain import Constrainer, Constraint
+from fathom.core.types import EngineInfo, EngineSpec, Message, Sampling
+from fathom.engines.constrain import Constrainer
+from fathom.engines.generation import Generation, Reason
+from fathom.engines.llamacpp_tokens import LlamaCppVocabulary
 from fathom.engines.threads import ThreadGovernor
-from fathom.engines.tokens import TextDecoder, Vocabulary
 from fathom.weights import gguf
 
 lib: Any = llama_cpp
@@ -41,8 +42,6 @@ DEFAULT_CONTEXT_TOKENS = 8192
 BATCH_TOKENS = 512
 CHUNK_TOKENS = 256  # prefill is told and can be stopped after each
 CANCEL_POLL_S = 0.02
-
-Reason = Literal["stop", "length", "cancelled"]
 
 
 class _Cancelled(Exception):
@@ -90,7 +89,7 @@ class LlamaCppBackend:
         self._closing = contextlib.ExitStack()
         self._model = self._load(path, on_progress or (lambda _done: None))
         try:
-            self._vocabulary = Vocabulary(lib.llama_model_get_vocab(self._model), header.chat_template)
+            self._vocabulary = LlamaCppVocabulary(lib.llama_model_get_vocab(self._model), header.chat_template)
             train = int(lib.llama_model_n_ctx_train(self._model)) or header.context_length
             wanted = spec.context_tokens or DEFAULT_CONTEXT_TOKENS
             threads = threads or os.cpu_count() or 1
@@ -182,13 +181,14 @@ class LlamaCppBackend:
 
         watcher = threading.Thread(target=watch, name="cancel", daemon=True)
         watcher.start()
-        generation = _Generation(request, constraint, min(request.max_tokens, room), len(prompt))
+        generation = Generation(request, constraint, min(request.max_tokens, room), len(prompt))
+        sampler = _Sampler(request.sampling)
         try:
-            yield from self._run(generation, prompt, cancelled)
+            yield from self._run(generation, sampler, prompt, cancelled)
         finally:
             done.set()
             watcher.join()
-            generation.sampler.close()
+            sampler.close()
 
     def close(self) -> None:
         """Free the context and the model; the backend is of no use afterwards."""
@@ -196,7 +196,9 @@ class LlamaCppBackend:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _run(self, generation: _Generation, prompt: list[int], cancelled: Callable[[], bool]) -> Iterator[EngineEvent]:
+    def _run(
+        self, generation: Generation, sampler: _Sampler, prompt: list[int], cancelled: Callable[[], bool]
+    ) -> Iterator[EngineEvent]:
         reason: Reason = "cancelled"
         started = time.perf_counter()
         try:
@@ -215,7 +217,7 @@ class LlamaCppBackend:
             while generation.reason is None:
                 if cancelled():
                     raise _Cancelled
-                tokens = self._next_tokens(generation)
+                tokens = self._next_tokens(generation, sampler)
                 delta = generation.add(tokens, self._vocabulary)
                 if delta is not None:
                     yield delta
@@ -264,96 +266,13 @@ class LlamaCppBackend:
         pointer = lib.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, shape=(self._vocabulary.size,))
 
-    def _next_tokens(self, generation: _Generation) -> list[int]:
+    def _next_tokens(self, generation: Generation, sampler: _Sampler) -> list[int]:
         """Sample the next token; the grammar may force some more."""
-        sampler, constraint = generation.sampler, generation.constraint
-        before = self._logits().copy() if generation.request.logprobs else None
-        if generation.penalty != 1.0:
-            generation.penalize(self._logits())
-        token = int(lib.llama_sampler_sample(sampler.chain, self._context, -1))
-        if constraint is not None:
-            if not constraint.allows(token):
-                constraint.forbid(self._logits())
-                token = int(lib.llama_sampler_sample(sampler.chain, self._context, -1))
-            constraint.accept(token)
-        if before is not None:
-            generation.logprobs.append(_log_probability(before, token))
-        elif constraint is not None and token not in self._vocabulary.eog and not constraint.finished:
-            return [token, *constraint.forced()[: BATCH_TOKENS - 1]]
-        return [token]
-
-
-class _Generation:
-    """The state of one generation after its prompt."""
-
-    def __init__(
-        self, request: GenerateRequest, constraint: Constraint | None, max_tokens: int, prompt_tokens: int
-    ) -> None:
-        self.request = request
-        self.constraint = constraint
-        self.sampler = _Sampler(request.sampling)
-        self.penalty = request.sampling.repeat_penalty
-        sampling = request.sampling
-        self.repeatable = request.logprobs or sampling.temperature <= 0 or sampling.seed is not None
-        self.reason: Reason | None = None if max_tokens > 0 else "length"
-        self.reused = 0
-        self.prefill_seconds = 0.0
-        self.logprobs: deque[float] = deque()
-        self._max_tokens = max_tokens
-        self._prompt_tokens = prompt_tokens
-        self._count = 0
-        self._seen: set[int] = set()
-        self._decoder = TextDecoder(request.stop)
-        self._waiting: list[int] = []  # ids whose text is not complete yet
-
-    def penalize(self, logits: npt.NDArray[np.float32]) -> None:
-        """Keskar et al. 2019, over the tokens of this generation; in place, and only where it changes something."""
-        if self._seen:
-            ids = np.fromiter(self._seen, dtype=np.int64, count=len(self._seen))
-            values = logits[ids]
-            logits[ids] = np.where(values > 0, values / self.penalty, values * self.penalty)
-
-    def add(self, tokens: list[int], vocabulary: Vocabulary) -> TokenDelta | None:
-        """Take ``tokens`` (cut in place at the length limit); sets ``reason`` when the generation is over."""
-        del tokens[self._max_tokens - self._count :]
-        text = ""
-        for token in tokens:
-            self._count += 1
-            self._waiting.append(token)
-            if token in vocabulary.eog:
-                self.reason = "stop"
-                break
-            self._seen.add(token)
-            more, stopped = self._decoder.add(vocabulary.piece(token))
-            text += more
-            if stopped:
-                self.reason = "stop"
-                break
-        if self.reason is None and self.constraint is not None and self.constraint.finished:
-            self.reason = "stop"
-        if self.reason is None and self._count >= self._max_tokens:
-            self.reason = "length"
-        return self._delta(text) if text else None
-
-    def rest(self) -> TokenDelta | None:
-        """What was held back, at the end."""
-        text = self._decoder.end()
-        return self._delta(text) if text or (self._waiting and self.request.logprobs) else None
-
-    def _delta(self, text: str) -> TokenDelta:
-        if not self.request.logprobs:
-            self._waiting.clear()
-            return TokenDelta(text=text)
-        ids, self._waiting = tuple(self._waiting), []
-        return TokenDelta(text=text, ids=ids, logprobs=tuple(self.logprobs.popleft() for _ in ids))
-
-    def usage(self, decode_seconds: float) -> Usage:
-        return Usage(
-            prompt_tokens=self._prompt_tokens,
-            reused_tokens=self.reused,
-            completion_tokens=self._count,
-            prefill_seconds=self.prefill_seconds,
-            decode_seconds=decode_seconds,
+        return generation.next_tokens(
+            self._logits(),
+            lambda: int(lib.llama_sampler_sample(sampler.chain, self._context, -1)),
+            self._vocabulary.eog,
+            BATCH_TOKENS,
         )
 
 
@@ -380,11 +299,6 @@ class _Sampler:
 
     def close(self) -> None:
         lib.llama_sampler_free(self.chain)
-
-
-def _log_probability(logits: npt.NDArray[np.float32], token: int) -> float:
-    highest = logits.max()
-    return float(logits[token] - highest - np.log(np.exp(logits - highest).sum()))
 
 
 def _c_library() -> Any:

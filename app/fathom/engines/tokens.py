@@ -1,56 +1,46 @@
-"""The vocabulary of a loaded llama.cpp model: text to token ids, ids to text, and which tokens are special.
+"""The vocabulary of a loaded model: text to token ids, ids to text, and which tokens are special; text out of tokens.
 
-Knows the tokenizer, not the weights. A special token is either *control* (turn markers, end of generation: the
-tokenizer makes it only on request) or a *marker* that looks like one (``<tool_call>`` in Qwen: it always makes it).
+Knows no library: ``llamacpp_tokens`` and ``json_tokens`` fill in the tokenizer. A special token is either *control*
+(turn markers, end of generation: the tokenizer makes it only on request) or a *marker* that looks like one
+(``<tool_call>`` in Qwen: it always makes it).
 """
 
 from __future__ import annotations
 
 import codecs
-import ctypes
 import re
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import llama_cpp
-
-from fathom.core.errors import EngineError
 from fathom.core.types import Message, Role
 from fathom.prompting import templates
 
-lib: Any = llama_cpp
 
+class Vocabulary(ABC):
+    """Token ids of one model. ``size`` is the number of its logits; ``eog``: ids that end a generation."""
 
-class Vocabulary:
-    """Token ids of one model. ``eog``: ids that end a generation."""
-
-    def __init__(self, handle: Any, chat_template: str) -> None:
-        """``handle`` is a llama_vocab_p whose model outlives this object."""
-        self.handle = handle
-        self.size = int(lib.llama_vocab_n_tokens(handle))
-        self.template = chat_template or templates.CHATML
-        self._buffer = ctypes.create_string_buffer(1 << 10)
-        self._pieces: dict[int, bytes] = {}
-        self._ids = (lib.llama_token * (1 << 15))()
-        self.bos = int(lib.llama_vocab_bos(handle))
-        self.eos = int(lib.llama_vocab_eos(handle))
-        self._add_bos = bool(lib.llama_vocab_get_add_bos(handle))
-        control: set[str] = set()
-        markers: set[str] = set()
-        eog: list[int] = []
-        for token in range(self.size):
-            attributes = lib.llama_vocab_get_attr(handle, token)
-            if lib.llama_vocab_is_eog(handle, token):
-                eog.append(token)
-            if attributes & (lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN):
-                control.add(self.piece(token).decode("utf-8", errors="replace"))
-            elif attributes & lib.LLAMA_TOKEN_ATTR_USER_DEFINED:
-                text = self.piece(token).decode("utf-8", errors="replace")
-                if re.fullmatch(r"<.+>|\[.+\]", text, re.DOTALL):
-                    markers.add(text)
+    def __init__(
+        self,
+        *,
+        size: int,
+        template: str,
+        bos: int,
+        eos: int,
+        add_bos: bool,
+        eog: Iterable[int],
+        control: Iterable[str],
+        user_defined: Iterable[str],
+    ) -> None:
+        """``bos`` and ``eos`` are -1 where there is none; ``user_defined`` are added tokens beside ``control``."""
+        self.size = size
+        self.template = template or templates.CHATML
+        self.bos = bos
+        self.eos = eos
         self.eog = frozenset(eog)
-        self.markers = frozenset(markers)
-        self.control = frozenset(control - {""})
+        self.control = frozenset(control) - {""}
+        self.markers = frozenset(text for text in user_defined if re.fullmatch(r"<.+>|\[.+\]", text, re.DOTALL))
+        self._add_bos = add_bos
         self._foreign = templates.pattern_of(self.control | self.markers)
         self._own = templates.pattern_of(self._turn_markers())
 
@@ -62,31 +52,21 @@ class Vocabulary:
             text += templates.render(self.template, [Message(role=role, content="-") for role in roles])
         return {token for token in self.control if token in text} | {self.text_of(token) for token in self.eog}
 
+    @abstractmethod
     def piece(self, token: int) -> bytes:
         """The bytes of one token, special ones as they are spelled; may be a part of a character."""
-        found = self._pieces.get(token)
-        if found is None:
-            length = lib.llama_token_to_piece(self.handle, token, self._buffer, len(self._buffer), 0, True)
-            if length < 0:
-                self._buffer = ctypes.create_string_buffer(-length)
-                length = lib.llama_token_to_piece(self.handle, token, self._buffer, len(self._buffer), 0, True)
-            found = self._pieces[token] = self._buffer.raw[: max(length, 0)]
-        return found
+
+    @abstractmethod
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Ids of ``text``, nothing added; ``special`` makes control tokens of their spellings."""
+
+    @abstractmethod
+    def grammar_tokenizer(self) -> Any:
+        """llguidance's tokenizer of this vocabulary, which ends a generation with any of ``eog``; made anew."""
 
     def text_of(self, token: int) -> str:
         """The spelling of one token."""
         return self.piece(token).decode("utf-8", errors="replace")
-
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Ids of ``text``, nothing added; ``special`` makes control tokens of their spellings."""
-        data = text.encode("utf-8", errors="replace")
-        count = lib.llama_tokenize(self.handle, data, len(data), self._ids, len(self._ids), False, special)
-        if count < 0:
-            self._ids = (lib.llama_token * -count)()
-            count = lib.llama_tokenize(self.handle, data, len(data), self._ids, len(self._ids), False, special)
-        if count < 0:
-            raise EngineError("the text cannot be tokenised")
-        return list(self._ids[:count])
 
     def prompt(self, messages: Sequence[Message], prefill: str = "") -> list[int]:
         """Ids of the rendered conversation with the assistant's turn opened, then ``prefill``.

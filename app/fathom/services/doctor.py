@@ -11,7 +11,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Literal
 
 from fathom.core.errors import FathomError
@@ -22,11 +21,15 @@ from fathom.core.types import EngineInfo, EngineSpec, Message, Sampling, Struct
 from fathom.prompting.profiles import load_profile
 from fathom.services import machine
 from fathom.services.engine_build import EngineBuild
+from fathom.services.engine_choice import model_path, read_model
+from fathom.services.mlx_install import MlxInstall
 from fathom.store.database import open_database
 from fathom.tools.sandbox import self_test
 from fathom.tools.sandbox.attacks import NAMES
 from fathom.weights import embedded, gguf
 from fathom.weights.memory import gigabytes
+from fathom.weights.mlx_folder import MlxFolder
+from fathom.workers import mlx_facts
 from fathom.workers.client import EngineClient
 
 ROOM_GB = 1.0  # below this a session, its pages and a backup may not fit
@@ -103,16 +106,16 @@ async def _database(_settings: Settings) -> Check:
 
 async def _model(settings: Settings) -> Check:
     try:
-        path = Path(settings.model) if settings.model else embedded.locate()
+        path = model_path(settings)
         if path is None:
             return Check(
                 name="model", state="error", summary="the small model is not here", remedy="Fetch it: make setup"
             )
-        header = gguf.read_header(path)
+        model = read_model(path)
     except FathomError as error:
         return Check(name="model", state="error", summary=str(error).splitlines()[0], remedy=str(error))
-    size_gb = path.stat().st_size / 1e9
-    return Check(name="model", state="ok", summary=f"{header.name or path.stem}, {size_gb:.1f} GB", detail=str(path))
+    size_gb = (model.weight_bytes if isinstance(model, MlxFolder) else model.file_bytes) / 1e9
+    return Check(name="model", state="ok", summary=f"{model.name or path.stem}, {size_gb:.1f} GB", detail=str(path))
 
 
 async def _engine(settings: Settings) -> Check:
@@ -129,7 +132,9 @@ async def _engine(settings: Settings) -> Check:
         )
     version = importlib.metadata.version("llama-cpp-python")
     try:
-        path = Path(settings.model) if settings.model else embedded.locate()
+        path = model_path(settings)
+        if path is None or path.is_dir():  # a folder for MLX is no test of llama.cpp
+            path = embedded.locate()
         if path is None:
             return Check(
                 name="engine", state="warning", summary=f"llama-cpp-python {version}; no model to test it with"
@@ -150,6 +155,37 @@ async def _engine(settings: Settings) -> Check:
         state="ok",
         summary=f"llama-cpp-python {version} on {client.info.device}: {speed:.0f} tokens/s with {client.info.model}",
     )
+
+
+async def _mlx(_settings: Settings) -> Check:
+    install = MlxInstall()
+    if why := install.why_not():
+        return Check(
+            name="mlx",
+            state="warning",
+            summary=f"MLX is off: {why}",
+            remedy="llama.cpp serves every model; to try again: make setup",
+        )
+    try:
+        facts = await mlx_facts.measure()
+    except FathomError as error:
+        return Check(
+            name="mlx",
+            state="warning",
+            summary="MLX is installed and cannot be loaded",
+            remedy="Use llama.cpp, or install MLX again: make setup",
+            detail=str(error),
+        )
+    where = f" with OpenBLAS from {facts.blas}" if facts.blas else ""
+    summary = f"mlx {facts.mlx}, mlx-lm {facts.mlx_lm} on {facts.device}{where}: {facts.gflops:.0f} GFLOPS in float32"
+    if facts.blas_needed and not facts.blas:
+        return Check(
+            name="mlx",
+            state="warning",
+            summary=f"{summary}; without OpenBLAS it is some 30 times slower than it could be",
+            remedy="Install it: make setup, or apt-get install libopenblas0-pthread",
+        )
+    return Check(name="mlx", state="ok", summary=summary)
 
 
 async def _test_sentence(client: EngineClient) -> float:
@@ -206,6 +242,7 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[Check]]] = {
     "database": _database,
     "model": _model,
     "engine": _engine,
+    "mlx": _mlx,
     "sandbox": _sandbox,
     "display": _display,
 }

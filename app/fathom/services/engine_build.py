@@ -107,9 +107,7 @@ class EngineBuild:
         state = self.read()
         if state is None or state.state in ("ready", "failed"):
             return None
-        if time.time() - state.updated < _STALE_S or _alive(state.pid):
-            return state
-        return None
+        return state if alive(state) else None
 
     def _failed(self, state: BuildState, why: str) -> EngineStatus:
         return EngineStatus(
@@ -123,6 +121,11 @@ def _eta_s(state: BuildState) -> float | None:
         return None
     spent = max(0.0, state.updated - state.started)
     return spent / state.done * (state.total - state.done)
+
+
+def alive(state: BuildState) -> bool:
+    """Whether the process that wrote ``state`` is still at it."""
+    return time.time() - state.updated < _STALE_S or _alive(state.pid)
 
 
 def _alive(pid: int) -> bool:

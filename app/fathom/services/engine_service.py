@@ -13,11 +13,12 @@ from pathlib import Path
 from fathom.core.errors import EngineDied, EngineError, EngineMissing, ModelFileError, UserError
 from fathom.core.events import EngineStatus
 from fathom.core.settings import Settings
-from fathom.core.types import EngineInfo, EngineSpec
-from fathom.prompting.profiles import Profile, load_profile
-from fathom.services import machine
+from fathom.core.types import EngineInfo
+from fathom.prompting.profiles import Profile
 from fathom.services.engine_build import EngineBuild
-from fathom.weights import embedded, gguf, memory
+from fathom.services.engine_choice import backend_of, choose, model_path, read_model
+from fathom.services.mlx_install import MlxInstall
+from fathom.weights import embedded
 from fathom.workers.client import EngineClient
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class EngineService:
         self.status = EngineStatus(state="loading", message="Looking for the model")
         self.build = EngineBuild()
         self.threads = 0  # of the next load; 0: one a core
+        self.mlx = MlxInstall()
 
     @property
     def info(self) -> EngineInfo | None:
@@ -93,7 +95,7 @@ class EngineService:
         Raises ModelFileError when the file is not a model that can be loaded; the present one then stays.
         """
         if path:
-            await asyncio.to_thread(gguf.read_header, Path(path))
+            await asyncio.to_thread(read_model, Path(path))
         self._settings.model = path
         self._settings.save()
         await self.restart()
@@ -144,21 +146,30 @@ class EngineService:
         """One life of the engine: from what is missing to loaded, until it dies."""
         self._error = None
         try:
-            await self._wait_for_build()
-            spec, name = await asyncio.to_thread(self._choose)
+            path = await asyncio.to_thread(model_path, self._settings)
+            backend = await asyncio.to_thread(backend_of, self._settings, path)
+            await (self._wait_for_mlx() if backend == "mlx" else self._wait_for_build())
+            chosen = await asyncio.to_thread(choose, self._settings)
             self._set(
-                EngineStatus(state="loading", message=f"Loading {name}", model=name, embedded=not spec.model_chosen)
+                EngineStatus(
+                    state="loading",
+                    message=f"Loading {chosen.name}",
+                    model=chosen.name,
+                    embedded=not chosen.model_chosen,
+                )
             )
-            client = await EngineClient.start(spec.spec, threads=self.threads)
+            client = await EngineClient.start(chosen.spec, threads=self.threads)
         except (UserError, EngineError) as error:
             self._error = error
             missing = isinstance(error, ModelFileError) and error.remedy == "fetch_model"
             detail = getattr(error, "stderr_tail", "") or str(error)
             self._fail("no_model" if missing else "failed", str(error).splitlines()[0], detail)
             return
-        self._client, self._profile = client, spec.profile
+        self._client, self._profile = client, chosen.profile
         self._set(
-            EngineStatus(state="ready", message="Model ready", model=client.info.model, embedded=not spec.model_chosen)
+            EngineStatus(
+                state="ready", message="Model ready", model=client.info.model, embedded=not chosen.model_chosen
+            )
         )
         await client.wait_died()
         log.warning("the engine's process ended")
@@ -182,30 +193,12 @@ class EngineService:
                 self._set(status)
             await asyncio.sleep(POLL_S)
 
-    def _choose(self) -> tuple[_Chosen, str]:
-        path = Path(self._settings.model) if self._settings.model else embedded.locate()
-        if path is None:
-            raise ModelFileError(
-                "The small model that comes with Fathom is not here yet.",
-                needs=f"{embedded.NAME}, 98 MB",
-                has="no model file in the data folder",
-                do="Fetch it once (`make setup`), or choose a GGUF file of your own.",
-                remedy="fetch_model",
-            )
-        header = gguf.read_header(path)
-        profile = load_profile(EngineInfo(backend="llamacpp", model=header.name, architecture=header.architecture))
-        context = min(profile.context_tokens, header.context_length or profile.context_tokens)
-        found = memory.fit(path.stat().st_size, memory.of_header(header), context, machine.look())
-        if found.state == "shorter":
-            context = found.context_tokens
-        spec = EngineSpec(model=str(path), context_tokens=context, profile=profile.name)
-        return _Chosen(spec, profile, bool(self._settings.model)), header.name or path.stem
-
-
-class _Chosen:
-    """A model file, the way to talk to it, and whether a person chose it."""
-
-    def __init__(self, spec: EngineSpec, profile: Profile, model_chosen: bool) -> None:
-        self.spec = spec
-        self.profile = profile
-        self.model_chosen = model_chosen
+    async def _wait_for_mlx(self) -> None:
+        """Until MLX can be imported; raises EngineMissing with the reason when nobody is installing it."""
+        while not self.mlx.installed():
+            if not self.mlx.installing():
+                raise self.mlx.missing()
+            status = EngineStatus(state="building", message="Installing MLX")
+            if status != self.status:
+                self._set(status)
+            await asyncio.sleep(POLL_S)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class Bridge(QObject):
-    """``happened(session_id, AgentEvent)``, and a signal each for a new Session, EngineStatus, IndexProgress (None at its
-    end), Shelf and Download."""
+    """``happened(session_id, AgentEvent)``, and a signal each for a new Session, EngineStatus, Shelf, Download, and
+    IndexProgress (None at its end)."""
 
     happened = Signal(str, object)  # not "event": QObject has a method of that name
     session_changed = Signal(object)

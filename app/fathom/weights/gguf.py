@@ -16,6 +16,7 @@ import msgspec
 from fathom.core.errors import ModelFileError
 
 Scalar = str | int | float | bool
+Array = list[str] | list[int] | list[float] | list[bool]
 
 _FIXED: dict[int, struct.Struct] = {
     0: struct.Struct("<B"),
@@ -79,6 +80,27 @@ class GgufHeader(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Scalar] = {}
 
 
+class GgufTensor(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor: ``shape`` as ggml has it (the innermost dimension first), ``kind`` ggml's number of its type.
+
+    ``start`` is its first byte in the file, ``size`` its length in bytes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    start: int
+    size: int
+
+
+class GgufModel(msgspec.Struct, frozen=True, kw_only=True):
+    """All that stands before the weights: the header, the arrays of the metadata, and where each tensor lies."""
+
+    header: GgufHeader
+    arrays: dict[str, Array]
+    tensors: tuple[GgufTensor, ...]
+
+
 class _Broken(Exception):
     """The file contradicts itself; the text says how."""
 
@@ -86,8 +108,9 @@ class _Broken(Exception):
 class _Reader:
     """A cursor over the mapped file that never reads past its end."""
 
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: mmap.mmap, *, keep_arrays: bool = False) -> None:
         self.data = data
+        self.keep_arrays = keep_arrays
         self.size = len(data)
         self.at = 0
 
@@ -114,13 +137,14 @@ class _Reader:
         self.skip(length)
         return self.data[start : self.at].decode("utf-8", errors="replace")
 
-    def value(self, kind: int) -> Scalar | None:
-        """A scalar; None for an array, which is skipped."""
+    def value(self, kind: int) -> Scalar | Array | None:
+        """A scalar or an array; None for an array that is not kept."""
         if kind == _STRING:
             return self.string()
         if kind == _ARRAY:
-            self.array()
-            return None
+            start = self.at
+            self.array()  # checks that it lies inside of the file
+            return self._array_at(start) if self.keep_arrays else None
         if kind not in _FIXED:
             raise _Broken(f"it holds metadata of the unknown type {kind}")
         return self.fixed(_FIXED[kind])
@@ -144,12 +168,32 @@ class _Reader:
         else:
             raise _Broken(f"it holds an array of the unknown type {kind}")
 
+    def _array_at(self, start: int) -> Array:
+        """The elements of the array that was found sound at ``start``."""
+        end, self.at = self.at, start
+        kind, count = self.number(_U32), self.number(_U64)
+        if kind == _STRING:
+            return [self.string() for _ in range(count)]
+        form = _FIXED[kind].format
+        values: Array = list(struct.unpack_from(f"<{count}{form[-1]}", self.data, self.at))
+        self.at = end
+        return values
+
 
 def read_header(path: Path) -> GgufHeader:
     """Read and check a GGUF file: magic, version, counts, metadata, and that every tensor lies inside of it.
 
     Takes some 0.1 s. Raises ModelFileError that says what was needed, what there is and what to do.
     """
+    return _read(path, keep_arrays=False).header
+
+
+def read_model(path: Path) -> GgufModel:
+    """As :func:`read_header`, with the arrays (the vocabulary) and the tensors' places."""
+    return _read(path, keep_arrays=True)
+
+
+def _read(path: Path, *, keep_arrays: bool) -> GgufModel:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -158,7 +202,7 @@ def read_header(path: Path) -> GgufHeader:
             if size == 0:
                 raise _error(path, "an empty file")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _parse(path, data)
+                return _parse(path, data, keep_arrays=keep_arrays)
     except FileNotFoundError:
         raise _error(path, "no such file", do="Choose the file again: it was moved or deleted.") from None
     except OSError as error:
@@ -179,8 +223,8 @@ def _error(path: Path, has: str, do: str = "Choose another GGUF file.") -> Model
     )
 
 
-def _parse(path: Path, data: mmap.mmap) -> GgufHeader:
-    reader = _Reader(data)
+def _parse(path: Path, data: mmap.mmap, *, keep_arrays: bool) -> GgufModel:
+    reader = _Reader(data, keep_arrays=keep_arrays)
     if data[:4] != b"GGUF":
         raise _error(path, f"a file of another kind (it begins with {bytes(data[:4])!r})")
     reader.at = 4
@@ -192,17 +236,20 @@ def _parse(path: Path, data: mmap.mmap) -> GgufHeader:
         if not 0 < count <= _MAX_ENTRIES:
             raise _Broken(f"it claims {count} {what}")
     metadata: dict[str, Scalar] = {}
+    arrays: dict[str, Array] = {}
     for _ in range(entry_count):
         key = reader.string()
         value = reader.value(reader.number(_U32))
-        if value is not None:
+        if isinstance(value, list):
+            arrays[key] = value
+        elif value is not None:
             metadata[key] = value
-    _check_tensors(reader, tensor_count, metadata)
+    tensors = _tensors(reader, tensor_count, metadata)
     architecture = str(metadata.get("general.architecture", ""))
     if not architecture:
         raise _Broken("it does not name its architecture")
     context = metadata.get(f"{architecture}.context_length", 0)
-    return GgufHeader(
+    header = GgufHeader(
         path=str(path),
         version=version,
         architecture=architecture,
@@ -215,23 +262,27 @@ def _parse(path: Path, data: mmap.mmap) -> GgufHeader:
         file_bytes=reader.size,
         metadata=metadata,
     )
+    return GgufModel(header=header, arrays=arrays, tensors=tensors)
 
 
-def _check_tensors(reader: _Reader, count: int, metadata: dict[str, Scalar]) -> None:
-    ends: list[tuple[str, int]] = []
+def _tensors(reader: _Reader, count: int, metadata: dict[str, Scalar]) -> tuple[GgufTensor, ...]:
+    found: list[GgufTensor] = []
     for _ in range(count):
         name = reader.string()
         dimensions = reader.number(_U32)
         if dimensions > _MAX_DIMENSIONS:
             raise _Broken(f"tensor {name[:60]!r} claims {dimensions} dimensions")
-        weights = math.prod(reader.number(_U64) for _ in range(dimensions))
+        shape = tuple(reader.number(_U64) for _ in range(dimensions))
         kind, offset = reader.number(_U32), reader.number(_U64)
         block_weights, block_bytes = _BLOCKS.get(kind, (256, 1))
-        ends.append((name, offset + weights // block_weights * block_bytes))
+        size = math.prod(shape) // block_weights * block_bytes
+        found.append(GgufTensor(name=name, shape=shape, kind=kind, start=offset, size=size))
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
         raise _Broken(f"it claims an alignment of {alignment}")
     start = -(-reader.at // alignment) * alignment
-    for name, end in ends:
-        if start + end > reader.size:
-            raise _Broken(f"tensor {name[:60]!r} should end at byte {start + end}")
+    for tensor in found:
+        end = start + tensor.start + tensor.size
+        if end > reader.size:
+            raise _Broken(f"tensor {tensor.name[:60]!r} should end at byte {end}")
+    return tuple(msgspec.structs.replace(tensor, start=start + tensor.start) for tensor in found)

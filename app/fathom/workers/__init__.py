@@ -7,6 +7,7 @@ from __future__ import annotations
 
 ROLES: dict[str, str] = {
     "engine": "fathom.workers.engine:serve",
+    "mlx_facts": "fathom.workers.mlx_facts:serve",
     "parser": "fathom.workers.parser:serve",
     "duckduckgo": "fathom.tools.search.duckduckgo:serve",
     "ocr": "fathom.workers.ocr:serve",

@@ -26,7 +26,12 @@ log = logging.getLogger(__name__)
 
 GATHER_S = 0.015
 
-_LIBRARIES = {"llamacpp": ("llama_cpp", "llama-cpp-python")}
+_BUILD = "Run `make setup`; it builds it for this computer."
+_LIBRARIES = {
+    "llamacpp": ("llama_cpp", "llama-cpp-python", _BUILD),
+    "mlx": ("mlx_lm", "mlx-lm", "Run `make setup`, or use llama.cpp for this model."),
+}
+"""Backend -> (module, Python package, what to do without it)."""
 
 
 class _Inbox:
@@ -90,13 +95,13 @@ def serve(channel: Channel, argv: list[str]) -> int:
 
 def open_backend(load: wire.Load, on_progress: Callable[[float], None]) -> Backend:
     """The backend that ``load`` names, loaded. Raises EngineMissing when its library is not installed."""
-    module, package = _LIBRARIES.get(load.spec.backend, ("", ""))
+    module, package, remedy = _LIBRARIES.get(load.spec.backend, ("", "", ""))
     if module and importlib.util.find_spec(module) is None:
         raise EngineMissing(
             "The inference library is not installed.",
             needs=package,
             has="no such Python package",
-            do="Run `make setup`; it builds it for this computer.",
+            do=remedy,
         )
     factory = registry.load(BACKENDS, load.spec.backend, "backend")
     backend: Backend = factory(load.spec, threads=load.threads, on_progress=on_progress)

@@ -1,0 +1,114 @@
+"""Which backend a model gets, and what a person without MLX is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import tiny_models
+from fathom.core.errors import EngineMissing, ModelFileError
+from fathom.core.settings import Settings
+from fathom.services import engine_choice
+from fathom.services.engine_choice import backend_of, choose
+from fathom.services.engine_service import EngineService
+from fathom.services.mlx_install import MlxInstall
+
+needs_mlx = pytest.mark.mlx
+
+
+def write_state(prefix: Path, **fields: object) -> MlxInstall:
+    (prefix / "mlx-install.json").write_bytes(
+        msgspec.json.encode({"updated": time.time(), "pid": os.getpid()} | fields)
+    )
+    return MlxInstall(prefix)
+
+
+def test_the_setting_decides_and_a_folder_is_always_mlxs(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    assert backend_of(Settings(backend="mlx"), file) == "mlx"
+    assert backend_of(Settings(backend="llamacpp"), file) == "llamacpp"
+    assert backend_of(Settings(backend="llamacpp"), tmp_path) == "mlx"
+    assert backend_of(Settings(backend="mlx"), None) == "mlx"
+
+
+def test_without_a_setting_linux_runs_on_llama_cpp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert backend_of(Settings(), tmp_path / "model.gguf") == "llamacpp"
+
+
+@needs_mlx
+def test_without_a_setting_apple_silicon_runs_what_it_can_on_mlx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, odd = tmp_path / "good.gguf", tmp_path / "odd.gguf"
+    tiny_models.write(good)
+    tiny_models.write(odd, llama__expert_count=8)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert backend_of(Settings(), good) == "mlx"
+    assert backend_of(Settings(), odd) == "llamacpp"
+    assert backend_of(Settings(), tmp_path / "none.gguf") == "llamacpp"
+    monkeypatch.setattr(engine_choice, "MlxInstall", lambda: write_state(tmp_path, state="installing"))
+    assert backend_of(Settings(), good) == "llamacpp"
+
+
+@needs_mlx
+def test_a_folder_and_a_gguf_are_chosen_with_their_names(tmp_path: Path) -> None:
+    from fathom.weights import convert
+
+    file, folder = tmp_path / "tiny.gguf", tmp_path / "mlx"
+    tiny_models.write(file)
+    convert.convert(file, folder)
+    for path, backend in ((file, "llamacpp"), (folder, "mlx")):
+        chosen = choose(Settings(model=str(path), backend="llamacpp"))
+        assert (chosen.spec.backend, chosen.spec.model, chosen.name) == (backend, str(path), "Tiny")
+        assert chosen.spec.context_tokens == 256
+        assert chosen.model_chosen
+    with pytest.raises(ModelFileError, match="no such"):
+        choose(Settings(model=str(tmp_path / "none.gguf")))
+
+
+def test_a_person_without_mlx_sees_a_plain_reason(tmp_path: Path) -> None:
+    assert "has not been installed" in MlxInstall(tmp_path).why_not() or MlxInstall(tmp_path).installed()
+    why = "there is no wheel of mlx for Linux on riscv64"
+    install = write_state(tmp_path, state="failed", error=why)
+    if not install.installed():
+        assert install.why_not() == why
+        error = install.missing()
+        assert error.has == why
+        assert "llama.cpp" in error.do
+
+
+def test_an_installation_under_way_is_not_believed_and_a_dead_one_is_told(tmp_path: Path) -> None:
+    install = write_state(tmp_path, state="installing")
+    assert install.installing() and not install.installed()
+    assert install.why_not() == "it is being installed"
+    dead = write_state(tmp_path, state="installing", updated=time.time() - 3600, pid=2**22 + 1)
+    assert not dead.installing()
+    (tmp_path / "mlx-install.json").write_text("{")
+    assert not MlxInstall(tmp_path).installing()
+
+
+def test_the_service_says_why_mlx_cannot_be_had(
+    fathom_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fathom.services.mlx_install.MODULES", ("no_such_module",))
+    install = write_state(tmp_path, state="failed", error="there is no wheel of mlx for this computer")
+
+    async def main() -> None:
+        service = EngineService(Settings(backend="mlx"))
+        service.mlx = install
+        with pytest.raises(EngineMissing) as caught:
+            await service.ready_or_raise()
+        assert caught.value.has == "there is no wheel of mlx for this computer"
+        assert service.status.state == "failed"
+        await service.close()
+
+    asyncio.run(main())

@@ -4,7 +4,7 @@ BOOTSTRAP = $(PYTHON) packaging/bootstrap.py
 VENV_PYTHON = .venv/bin/python
 export CUDA
 
-.PHONY: help setup run test check bench screenshots sample-library clean
+.PHONY: help setup run test check bench bench-tools bench-engines bench-context screenshots clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,6 +23,15 @@ check:  ## lint, types and floors
 
 bench: setup  ## speed: a table and, as the last line, one JSON object
 	$(VENV_PYTHON) tests/bench/run.py $(ARGS)
+
+bench-tools: setup  ## sandbox and library; DATA=FOLDER of question sets for recall
+	$(VENV_PYTHON) tests/bench/run.py tools $(if $(DATA),--data $(DATA)) $(ARGS)
+
+bench-engines: setup  ## decode speed of the backends against their raw libraries
+	$(VENV_PYTHON) tests/bench/run.py engines $(ARGS)
+
+bench-context: setup  ## what a turn costs: tokens evaluated under each way to keep results in view
+	$(VENV_PYTHON) tests/bench/run.py context $(ARGS)
 
 screenshots: setup  ## the README's pictures, from the sample session
 	$(VENV_PYTHON) packaging/screenshots.py

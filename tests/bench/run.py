@@ -21,6 +21,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "extract": ("extract",),
     "tools": ("sandbox", "library"),
     "engines": ("mlx",),
+    "context": ("context",),
 }
 """Suite -> its files, without ``bench_`` and ``.py``. A new measurement is one file and its name here."""
 

@@ -63,3 +63,20 @@ def test_markdown_of_an_article():
     )
     assert "\n- a torch, since the stairs are dark\n- a coat" in extract_html(PAGES["blog"][0].encode()).text
     assert "> I rowed because" in extract_html(PAGES["quotes"][0].encode()).text
+
+
+def test_a_table_of_links_between_paragraphs_is_kept_and_the_calendar_of_the_side_bar_is_not():
+    sentences = [
+        f"The keeper of tower number {n} lit the lamp, and wrote the weather down in a heavy book." for n in range(12)
+    ]
+    paragraphs = [f"<p>{one}</p>" for one in sentences]
+    rows = "".join(
+        f'<tr><td><a href="/{n}">Tower {n}</a></td><td><a href="/k{n}">Keeper {n}</a></td></tr>' for n in range(4)
+    )
+    table = f"<div class='wide'><table><tr><th>Tower</th><th>Keeper</th></tr>{rows}</table></div>"
+    calendar = "<table id='wp-calendar'><tr><th>Mo</th><th>Tu</th></tr><tr><td>1</td><td>2</td></tr></table>"
+    body = "".join([*paragraphs[:6], table, *paragraphs[6:]])
+    text = extract_html(f"<body><div class=post>{body}</div><div>{calendar}</div></body>".encode()).text
+    first, last = text.index(sentences[5]), text.index(sentences[6])
+    assert first < text.index("| Tower | Keeper |\n| --- | --- |\n| Tower 0 | Keeper 0 |") < last
+    assert "| Mo |" not in text

@@ -30,7 +30,7 @@ _NAMED = " | ".join(
 )
 _TOOLS = re.compile(
     r"\b(?:sphinx|mkdocs|docusaurus|javadoc|doxygen|vitepress|vuepress|gitbook|antora|asciidoctor|mdbook|docfx|pdoc\d?"
-    r"|typedoc|rustdoc|starlight|nextra|docsify|yard|exdoc|makeinfo|docbook|wy-body-for-nav)\b",
+    r"|typedoc|rustdoc|starlight|nextra|docsify|yard|exdoc|makeinfo|texinfo|texi2any|docbook|wy-body-for-nav)\b",
     re.I,
 )
 _SPACE = re.compile(r"\s+")
@@ -41,20 +41,30 @@ _TOO_LITTLE = 250
 _MOST_SEARCHES = 300
 
 
-def main_node(root: HtmlElement, chosen: HtmlElement | None) -> HtmlElement | None:
-    """The node to take instead of ``chosen``, None when ``chosen`` is good.
-
-    On a page with code any block of code or row of data that is missing counts, and so does a fifth of the list items;
-    on others only a fifth of the rows. A page that a documentation tool made is always taken so.
-    """
-    kept = _Kept(chosen)
-    by_tool = _made_by_a_tool(root)
-    for path in (_MAIN, _NAMED, "//body"):
+def main_node(root: HtmlElement) -> HtmlElement | None:
+    """The node that holds the text of the page, and at least half of its code; None for a page of hardly any text."""
+    code = len(_code(root))
+    for path, share in ((_MAIN, 0.5), (_NAMED, 1.0), ("//body", 0.0)):
         nodes = [node for node in root.xpath(path) if len(node.text_content().strip()) >= _TOO_LITTLE]
-        if nodes:
-            node = _best(nodes)
-            return node if by_tool or _lost(node, kept) else None
+        node = _best(nodes) if nodes else None
+        if node is not None and len(_code(node)) >= share * code:
+            return node
     return None
+
+
+def made_by_a_tool(root: HtmlElement) -> bool:
+    """Whether a documentation tool made the page, by what it says of itself."""
+    named = root.xpath("//meta[@name='generator']/@content | //body/@class | //html/@class")
+    return any(_TOOLS.search(str(name)) for name in named) or bool(root.xpath("//script[contains(@src, '_static/')]"))
+
+
+def lost_too_much(node: HtmlElement, chosen: HtmlElement | None) -> bool:
+    """Whether ``chosen`` lacks too much of what ``node`` holds.
+
+    On a page with code any block of code or row of data counts, and a fifth of the list items; on others only a fifth
+    of the rows, when they are a good part of the text.
+    """
+    return _lost(node, _Kept(chosen))
 
 
 def _best(nodes: list[HtmlElement]) -> HtmlElement:
@@ -102,11 +112,6 @@ def _lost(node: HtmlElement, kept: _Kept) -> bool:
         return False
     items = [text for text in map(_text, _items(node)) if len(text) >= _MIN_ITEM]
     return len(items) >= _FEW and kept.missing(items) > _SHARE * len(items)
-
-
-def _made_by_a_tool(root: HtmlElement) -> bool:
-    named = root.xpath("//meta[@name='generator']/@content | //body/@class | //html/@class")
-    return any(_TOOLS.search(str(name)) for name in named) or bool(root.xpath("//script[contains(@src, '_static/')]"))
 
 
 def _code(node: HtmlElement) -> list[HtmlElement]:

@@ -19,7 +19,7 @@ from readability.readability import Unparseable
 from fathom.core.errors import ToolError
 from fathom.core.protocols import Document
 from fathom.tools.extract.charset import decode, tidy
-from fathom.tools.extract.documentation import main_node
+from fathom.tools.extract.documentation import lost_too_much, made_by_a_tool, main_node
 from fathom.tools.extract.drawing import Piece, draw, joined
 
 _TOO_LITTLE = 250
@@ -65,15 +65,16 @@ def extract_html(data: bytes, url: str = "", charset: str = "") -> Document:
 
 
 def _pieces(root: HtmlElement, page: str, utf8: bytes, title: str) -> list[Piece]:
+    node = main_node(root)
+    whole = draw(node, without_furniture=True) if node is not None else []
+    if _size(whole) >= _STUB and made_by_a_tool(root):
+        return whole
     chosen = _readability(page)
-    node = main_node(root, chosen)
-    if node is not None:
-        pieces = draw(node, without_furniture=True)
-        if _size(pieces) >= _STUB:
-            return pieces
+    if node is not None and _size(whole) >= _STUB and lost_too_much(node, chosen):
+        return whole
     other = _trafilatura(utf8)
     pieces = _voted(draw(_without_captions(chosen)) if chosen is not None else [], other)
-    pieces = _with_headings(pieces, other, root)
+    pieces = _with_tables(_with_headings(pieces, other, root), whole)
     if _size(pieces) < _TOO_LITTLE:
         pieces = max([Piece("text", line) for line in other.splitlines()], pieces, key=_size)
     pieces = _without_title(pieces, title, root)
@@ -143,6 +144,28 @@ def _with_headings(pieces: list[Piece], other: str, root: HtmlElement) -> list[P
         if words in levels and words not in places and at and places.get(before) == at - 1:
             missing[at] = Piece("heading", f"{'#' * levels[words]} {line.strip()}")
     return [one for index, piece in enumerate(pieces) for one in (missing.get(index), piece) if one is not None]
+
+
+def _with_tables(pieces: list[Piece], whole: Sequence[Piece]) -> list[Piece]:
+    """With the tables that readability drops before a line that it keeps: after the last one come side bars."""
+    places = {_words(_MARK.sub("", piece.text)): index for index, piece in enumerate(pieces)}
+    places.pop((), None)  # a line of signs only
+    missing: dict[int, list[Piece]] = {}  # the index of the piece that they stand before
+    for index, piece in enumerate(whole):
+        if piece.kind != "table" or _words(piece.text) in places:
+            continue
+        left, right = (places.get(_beside(whole, index, step)) for step in (-1, 1))
+        if right is not None:
+            missing.setdefault(left + 1 if left is not None else right, []).append(piece)
+    return [one for index in range(len(pieces) + 1) for one in (*missing.get(index, ()), *pieces[index : index + 1])]
+
+
+def _beside(whole: Sequence[Piece], index: int, step: int) -> tuple[str, ...]:
+    """The words of the next line in a direction that is no heading and no table; () when it is more than three away."""
+    for at in range(index + step, index + 4 * step, step):
+        if 0 <= at < len(whole) and whole[at].kind not in ("heading", "table"):
+            return _words(_MARK.sub("", whole[at].text))
+    return ()
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ class LibraryArea(QWidget):
             ("Shift+F3", lambda: self.passage.previous.click()),
         ):
             shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)  # counts while this area is the one in sight
             shortcut.activated.connect(act)
 
     def attach(self, services: Services) -> None:

@@ -182,7 +182,7 @@ def _open_log() -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for chatty in ("qasync", "httpx", "httpcore"):  # httpx would write down every address
+    for chatty in ("qasync", "watchfiles", "httpx", "httpcore"):  # httpx would write down every address
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -80,6 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
+    def end_headers(self) -> None:
+        self.send_header("Connection", "close")  # no thread is left waiting for a further request
+        self.close_connection = True
+        super().end_headers()
+
     def do_HEAD(self) -> None:
         self._answer("HEAD")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from workbench import QUESTION, READY, Workbench, run_qt, until
@@ -66,6 +67,7 @@ class Stage:
         await self.tasks.close()
         await self.services.close()
         self.area.hide()
+        self.area.deleteLater()
 
 
 def play(
@@ -83,6 +85,9 @@ def play(
             await stage.close()
 
     run_qt(qapp, main())
+    # Widgets end here, in Qt's thread: left to the garbage collector they might end in the hub's or a worker's.
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
 
 
 def put(home: Path, where: str, data: bytes) -> Path:
@@ -344,6 +349,7 @@ def test_the_page_of_a_new_question_recommends_one(qapp: QApplication) -> None:
     card.show_recommended("")
     assert not shown(card.advice)
     card.hide()
+    card.deleteLater()
 
 
 def test_a_download_left_from_before_can_be_taken_up(

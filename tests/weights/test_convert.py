@@ -180,6 +180,8 @@ def damaged(folder: Path, what: str) -> None:
             (folder / "config.json").write_text("[" * 100_000)
         case "a list":
             (folder / "config.json").write_text("[]")
+        case "odd kind":
+            (folder / "config.json").write_text(json.dumps(config | {"model_type": "..utils"}))
         case "own code":
             (folder / "config.json").write_text(json.dumps(config | {"model_file": "evil.py"}))
         case "auto_map":
@@ -201,6 +203,7 @@ def damaged(folder: Path, what: str) -> None:
         ("no config", "no config.json"),
         ("junk config", "cannot be read"),
         ("a list", "no JSON object"),
+        ("odd kind", "name the kind"),
         ("own code", "Python code"),
         ("auto_map", "Python code"),
         ("no tokenizer", "no tokenizer.json"),

@@ -44,8 +44,9 @@ class Constraint:
         self._matcher.unsafe_compute_mask_ptr(self._words.ctypes.data, self._words.nbytes)
         self._check()
         allowed = np.unpackbits(self._words.view(np.uint8), bitorder="little", count=self._size)
-        logits[: self._size][allowed == 0] = -np.inf
-        logits[self._size :] = -np.inf
+        size = min(self._size, len(logits))  # a vocabulary may be larger than the model's last layer, or smaller
+        logits[:size][allowed[:size] == 0] = -np.inf
+        logits[size:] = -np.inf
 
     def accept(self, token: int) -> None:
         """``token`` was chosen. Raises EngineError when it is not allowed."""

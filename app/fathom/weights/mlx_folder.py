@@ -6,6 +6,7 @@ A folder is foreign, as a GGUF file is: one that wants to run Python code of its
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def read_folder(path: Path) -> MlxFolder:
     tokenizer = _json(path, "tokenizer_config.json", optional=True)
     generation = _json(path, "generation_config.json", optional=True)
     architecture = config.get("model_type")
-    if not isinstance(architecture, str) or not architecture:
+    if not isinstance(architecture, str) or not re.fullmatch(r"\w[\w-]*", architecture):  # mlx-lm imports it by name
         raise _error(path, "a config.json that does not name the kind of the model")
     if config.get("model_file") or config.get("auto_map"):
         raise _error(path, "a model that brings Python code of its own, which is never run")

@@ -59,13 +59,17 @@ class Gate:
         host = host_of(address)
         if not self._scope.web:
             raise ToolError(f"{address} is a web page, and the web is switched off")
-        if is_on(address, self._blocked):
-            raise ToolError(f"{host} was not opened: the site is blocked in the settings")
+        self.check_site(address)
         if not was_shown or self._scope.ask:
             said = " ".join(why.split())[:300]
             await self._leave(Wanted(kind="page", host=host, address=address, why=said, was_shown=was_shown))
         self._going.add(family(host))
         return address
+
+    def check_site(self, address: str) -> None:
+        """Raises ToolError when the site of the address is blocked."""
+        if is_on(address, self._blocked):
+            raise ToolError(f"{host_of(address)} was not opened: the site is blocked in the settings")
 
     async def search(self, host: str, query: str) -> None:
         """Leave to send search words to a host. Raises Refused."""

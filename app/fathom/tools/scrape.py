@@ -96,6 +96,7 @@ class ScrapeAndExtractInfo(SessionTool):
             if document is None:
                 raise ToolError(f"{address} is not in the library. {self._choices()}")
             return document, ""
+        self.context.gate.check_site(address)  # a copy of a blocked site is blocked as well
         try:
             return await self.context.pages.read(address, offline=not self.context.scope.web, leave=leave)
         except ToolError as error:

@@ -452,6 +452,7 @@ class Composer(QScrollArea):
             self.input.edit,
             self.input.change,
             self.input.ask,
+            *self.nothing_close.buttons,
             *self.examples,
             self.sample.button,
             self.documents.button,

@@ -28,12 +28,15 @@ class NothingClose(Card):
     def __init__(self, edit: QPlainTextEdit) -> None:
         super().__init__("amber", gap=4, padding=12)
         self._edit = edit
-        self.line = IconLine("search", "amber", "Nothing close to this in where Fathom looks", weight=theme.MEDIUM)
+        self.line = IconLine(
+            "search", "amber", "Nothing close to this was found where Fathom looks", weight=theme.MEDIUM
+        )
         self.web = Button("Turn the web on", "globe", "link", on_click=self.web_wanted.emit)
         self.folder = Button("Add documents", "folder", "link", on_click=self.folder_wanted.emit)
         self.ask = Button("Ask anyway", kind="link", on_click=self.ask_wanted.emit)
+        self.buttons = (self.web, self.folder, self.ask)
         buttons = row(gap=16, margins=(20, 0, 0, 0))
-        for button in (self.web, self.folder, self.ask):
+        for button in self.buttons:
             buttons.addWidget(button)
         buttons.addStretch(1)
         self.body.addWidget(self.line)

@@ -114,6 +114,7 @@ class DownloadFromInternet(SandboxTool):
             )
         workspace_parts(arguments.sandbox_file_path)  # before anything is fetched for nothing
         sandbox, remark = await self.context.sandbox.find(arguments.sandbox_id)
+        await self.context.gate.page(address, was_shown=True, why="to work on the file in the sandbox")
         policy = self.context.fetch_policy
         policy = policy._replace(
             max_bytes=max(policy.max_bytes, _FETCHED_BYTES), total_s=max(policy.total_s, _FETCHED_S)

@@ -152,6 +152,14 @@ def test_one_model_is_recommended_for_a_machine(ram_gb: int, expected: str | Non
     assert (best.id if best else None) == expected
 
 
+@pytest.mark.parametrize(("unified", "offered"), [(False, False), (True, True)])
+def test_mlx_is_recommended_only_where_a_graphics_card_computes(unified: bool, offered: bool) -> None:
+    here = Machine(ram_bytes=24 * 10**9, free_bytes=22 * 10**9, unified=unified)
+    entries = [entry for entry in catalog().values() if entry.format == "mlx"]
+    fits = [(entry, memory.fit(entry.bytes, memory.of_entry(entry), 8192, here)) for entry in entries]
+    assert (memory.recommended(fits, here) is not None) is offered
+
+
 def test_sizes_are_said_as_people_say_them() -> None:
     assert [memory.gigabytes(n) for n in (98_362_432, 5_027_783_488, 120e9, 20e6)] == [
         "0.1 GB",

@@ -64,6 +64,10 @@ _MAX_ENTRIES = 100_000
 _MAX_DIMENSIONS = 4
 
 
+_NAMES = {"Smollm2 135M 8k Lc100K Mix1 Ep2": "SmolLM2 135M Instruct"}
+"""Names of training runs that stand in well-known files, and what people call these models."""
+
+
 class GgufHeader(msgspec.Struct, frozen=True, kw_only=True):
     """What a GGUF file says of itself. ``metadata`` holds the scalars; arrays are left out."""
 
@@ -253,7 +257,7 @@ def _parse(path: Path, data: mmap.mmap, *, keep_arrays: bool) -> GgufModel:
         path=str(path),
         version=version,
         architecture=architecture,
-        name=str(metadata.get("general.name", "")),
+        name=_NAMES.get(str(metadata.get("general.name", "")), str(metadata.get("general.name", ""))),
         context_length=context if isinstance(context, int) else 0,
         chat_template=str(metadata.get("tokenizer.chat_template", "")),
         size_label=str(metadata.get("general.size_label", "")),

@@ -200,13 +200,16 @@ def recommended(entries: Iterable[tuple[Entry, Fit]], machine: Machine) -> Entry
 
     Of those worth having, a mixture of experts before a dense model (it is quicker), a dense one below 9 billion
     parameters before larger ones, then the one trained for research, then the later. Without any of those, the
-    largest that fits.
+    largest that fits. Never one for MLX where only the processor computes: llama.cpp is several times as fast there.
     """
     spare = max(2 * SPARE_BYTES, int(machine.ram_bytes * COMFORT_SHARE))
     usable = [
         entry
         for entry, found in entries
-        if found.state == "fits" and (found.on == "gpu" or found.leaves_bytes >= spare) and not entry.embedded
+        if found.state == "fits"
+        and (found.on == "gpu" or found.leaves_bytes >= spare)
+        and not entry.embedded
+        and (entry.format != "mlx" or machine.unified or machine.gpus)
     ]
     worth = [entry for entry in usable if entry.worth_having]
     if worth:

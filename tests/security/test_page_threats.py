@@ -19,6 +19,7 @@ from fathom.core import registry
 from fathom.core.errors import ToolError
 from fathom.tools.extract import EXTRACTORS
 from fathom.tools.extract.html import extract_html
+from fathom.ui.research.detail_plain import PlainView
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
@@ -81,7 +82,7 @@ def text_views():
 
 def views(qtbot):
     for kind in text_views():
-        view = kind("Test") if kind.__name__ == "PlainView" else kind()
+        view = kind("Test") if issubclass(kind, PlainView) else kind()
         qtbot.addWidget(view)
         yield view
 

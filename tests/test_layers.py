@@ -22,7 +22,7 @@ def test_imports_go_down_only() -> None:
     ("module", "forbidden"),
     [
         ("fathom.agent.loop", "llama_cpp mlx transformers PySide6 sqlite3 httpx"),
-        ("fathom.services.application", "llama_cpp mlx transformers PySide6"),
+        ("fathom.services.application", "llama_cpp mlx transformers PySide6 mcp pydantic"),
         ("fathom.ui.app", "llama_cpp mlx transformers httpx trafilatura"),
         ("fathom.ui.main_window", "llama_cpp mlx transformers"),
         ("fathom.weights.convert", "mlx llama_cpp transformers"),

@@ -45,6 +45,7 @@ from fathom.services.application import Services
 from fathom.services.engine_service import EngineService
 from fathom.services.keys import Keys
 from fathom.services.library_service import LibraryService
+from fathom.services.mcp_service import McpService
 from fathom.services.model_library import ModelLibrary
 from fathom.services.power import PowerWatch
 from fathom.services.search_service import SearchService
@@ -99,7 +100,8 @@ class Workbench:
         engine.status = READY
         models = ModelLibrary(settings, home, engine, runner.sessions, user_home=home / "nobody")
         power = PowerWatch(settings, engine, runner)
-        self.services = Services(settings, home, self.store, runner, engine, library, search, models, power)
+        mcp = McpService(settings, search.keys)
+        self.services = Services(settings, home, self.store, runner, engine, library, search, models, power, mcp)
 
     async def _engine(self) -> tuple[ScriptedEngine, Profile]:
         await self.gate.wait()

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("fathom.cli.extract", "print a page or document as Markdown"),
     "export": ("fathom.cli.export", "write a session's report to a file"),
     "keys": ("fathom.cli.keys", "keep, test, list and remove the keys of search services"),
+    "mcp": ("fathom.cli.mcp", "offer the library, reading pages and the sandbox to other agents, as an MCP server"),
     "doctor": ("fathom.cli.doctor", "say what works on this computer, and what to do about the rest"),
 }
 """name -> (module, help)."""

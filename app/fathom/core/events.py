@@ -126,8 +126,9 @@ class Notice(Event, frozen=True):
 class PermissionAsked(Event, frozen=True):
     """The run waits for a person's leave, ``wait_s`` seconds at most; silence is a no.
 
-    ``address`` is the page's address, or the words of a search; ``why`` is the model's own word on it. ``was_shown``: a
-    result, a page or the question named the address, so that this is asked because the session asks for everything.
+    ``address`` is the page's address, the words of a search, or a tool with its arguments (``host`` is its server);
+    ``why`` is the model's own word on it. ``was_shown``: a result, a page or the question named the address, so that
+    this is asked because the session asks for everything.
     """
 
     step: int

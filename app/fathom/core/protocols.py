@@ -227,7 +227,7 @@ class SearchProvider(Protocol):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tool wants a person's leave for: ``address`` is a page's address, or the words of a search.
+    """What a tool wants a person's leave for: ``address`` is a page's address, the words of a search, or a call.
 
     ``why`` is the model's own word on it, "" when it gave none; ``was_shown``: a result, a page or the question named
     the address.

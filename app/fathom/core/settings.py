@@ -65,6 +65,31 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     deadline_s: float = 45.0
 
 
+McpPermission = Literal["ask", "allow", "never"]
+
+
+class McpServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A server of tools: a ``command`` to start, or the ``url`` of one that runs.
+
+    ``permissions`` are by tool name; ``allowed_as`` are the tools' fingerprints at the time when they were allowed.
+
+    ``secrets`` names the values that are in the keyring ("env:NAME", "headers:NAME", "args:2", "url:"); what stands in
+    their place here is what comes before the secret, for instance "Bearer ".
+    """
+
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    url: str = ""
+    headers: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
+    on: bool = True
+    permissions: dict[str, McpPermission] = {}
+    allowed_as: dict[str, str] = {}
+    start_timeout_s: float = 30.0
+    call_timeout_s: float = 60.0
+
+
 class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a person chose; ``settings.json`` in the data folder."""
 
@@ -78,6 +103,7 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     scope: Scope = Scope()
     downloads_dir: str = ""  # "": <data folder>/downloads
     search: SearchSettings = SearchSettings()
+    mcp_servers: dict[str, McpServer] = {}
     permission_wait_s: float = 600.0  # a question to the person that stays unanswered for so long is a no
     page_cache_days: float = 7.0  # how long a saved copy stands for a web page; 0: every page is fetched again
     page_cache_mb: int = 200  # room for saved copies; 0: none are kept

@@ -23,8 +23,8 @@ FinishReason = Literal[
 ]
 
 
-PermissionKind = Literal["search", "page"]
-PermissionAnswer = Literal["once", "always", "refuse"]  # always: this host, for the rest of the session
+PermissionKind = Literal["search", "page", "tool"]  # tool: of another program, over MCP
+PermissionAnswer = Literal["once", "always", "refuse"]  # always: this host or tool, for the rest of the session
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

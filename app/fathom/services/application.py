@@ -12,6 +12,7 @@ from fathom.prompting.profiles import Profile
 from fathom.services.engine_service import EngineService
 from fathom.services.library_service import LibraryService
 from fathom.services.machine import battery
+from fathom.services.mcp_service import McpOffer, McpService
 from fathom.services.model_library import ModelLibrary
 from fathom.services.page_extractor import EngineExtractor
 from fathom.services.power import PowerWatch, threads
@@ -42,6 +43,7 @@ class Services:
     search: SearchService
     models: ModelLibrary
     power: PowerWatch
+    mcp: McpService
     pages: PageStore | None = None
     extractor: EngineExtractor | None = None
 
@@ -50,10 +52,11 @@ class Services:
         return await self_test(again=again)
 
     async def close(self) -> None:
-        """End the run, the engine and the database, in this order."""
+        """End the run, other programs' tools, the engine and the database, in this order."""
         await self.power.close()
         await self.models.close()
         await self.sessions.close()
+        await self.mcp.close()
         await self.engine.close()
         if self.extractor is not None:
             await self.extractor.close()
@@ -105,8 +108,11 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     search = SearchService(settings)
     pages = open_page_store(settings, home)
     extractor = EngineExtractor.of_model(Path(settings.extract_model)) if settings.extract_model else None
+    mcp = McpService(settings, search.keys)
 
     async def toolbox_for(session: Session, profile: Profile) -> SessionToolbox:
+        # a small model that gets few of Fathom's tools gets none of other programs
+        offer = McpOffer() if profile.tools else await mcp.offer(session.task.scope, profile.context_tokens // 2)
         return await open_toolbox(
             session.task,
             library=library,
@@ -124,6 +130,8 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
             pages=pages,
             extractor=extractor,
             command_s=settings.command_s,
+            more=offer.tools,
+            notices=offer.notices,
         )
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise
@@ -131,4 +139,4 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     models = ModelLibrary(settings, home, engine, sessions.sessions)
     power = PowerWatch(settings, engine, sessions)
     engine.threads = threads(settings, battery())
-    return Services(settings, home, store, sessions, engine, library, search, models, power, pages, extractor)
+    return Services(settings, home, store, sessions, engine, library, search, models, power, mcp, pages, extractor)

@@ -1,7 +1,7 @@
 """What the model can do: one file a tool, found by name.
 
-Knows the core only. The library, the parser of pages and the folders are handed in; nothing here knows the store, the
-agent or the window. A new tool is one file and one line in ``TOOLS``.
+Knows the core, and of ``prompting`` how foreign text is made harmless. The library, the parser of pages and the folders
+are handed in; nothing here knows the store, the agent or the window. A new tool is one file and one line in ``TOOLS``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fathom.core.protocols import Extractor, LibraryIndex, PageCache, Parser, Supervisor
     from fathom.core.types import Step, Task
     from fathom.tools.addresses import FetchPolicy
+    from fathom.tools.context import ToolMaker
     from fathom.tools.search.panel import SearchPanel
     from fathom.tools.toolbox import SessionToolbox
 
@@ -48,6 +49,8 @@ async def open_toolbox(
     pages: PageCache | None = None,
     extractor: Extractor | None = None,
     command_s: int = 60,
+    more: Sequence[ToolMaker] = (),
+    notices: Sequence[str] = (),
 ) -> SessionToolbox:
     """The tools of one run; close it with ``await toolbox.close()``.
 
@@ -59,7 +62,7 @@ async def open_toolbox(
     ``search`` are the services that search it, ``fetch_policy`` bounds the reading of pages, ``pages`` keeps copies of
     them (without it every page is fetched), and ``extractor`` reads long ones for the model. ``command_s`` (at most
     600) bounds one command in the sandbox. ``supervisor`` is asked for leave and told of fall-backs; without one,
-    whatever would be asked is refused.
+    whatever would be asked is refused. ``more`` are tools of other programs, ``notices`` what there is to say of them.
 
     Takes up to a second the first time in a process: it tries out the sandbox.
     """
@@ -83,4 +86,4 @@ async def open_toolbox(
         extractor=extractor,
         command_s=command_s,
     )
-    return SessionToolbox(context, only=only)
+    return SessionToolbox(context, only=only, more=more, notices=notices)

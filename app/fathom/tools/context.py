@@ -5,19 +5,21 @@ Knows no single tool, and not the agent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
+from fathom.core.errors import ToolError
 from fathom.core.protocols import Extractor, LibraryIndex, PageCache, Parser, Supervisor, ToolResult
-from fathom.core.types import Observation, Scope, Step, Task
+from fathom.core.types import Observation, Scope, Step, Task, ToolSpec
 from fathom.tools.addresses import FetchPolicy
 from fathom.tools.pages import PageReader
 from fathom.tools.permission import Gate
 from fathom.tools.sandbox.holder import SandboxHolder
 from fathom.tools.sandbox.settings import COMMAND_S
+from fathom.tools.schema import description, flat_schema
 from fathom.tools.search.panel import SearchPanel
 from fathom.tools.seen import SeenAddresses, addresses_in
 
@@ -157,6 +159,53 @@ class SessionTool:
         """The schema for this turn, for instance with the values that make sense now."""
         return schema
 
+    def spec(self, *, now: bool) -> ToolSpec:
+        """What the model is told of the tool: with the values that make sense ``now``, or in full."""
+        schema = flat_schema(self.Arguments, compact=self.context.compact)
+        return ToolSpec(
+            name=self.name,
+            description=description(self.Arguments),
+            parameters=self.narrow(schema) if now else schema,
+            server=self.server,
+        )
+
+    async def call(self, arguments: dict[str, Any]) -> ToolResult:
+        """Check the arguments and run. Raises ToolError that says what it takes when they are not right."""
+        try:
+            checked = msgspec.convert(self.mended(arguments), self.Arguments, strict=False)
+        except msgspec.ValidationError as error:
+            wanted = ", ".join(field.name for field in msgspec.structs.fields(self.Arguments))
+            raise ToolError(f"the arguments of {self.name} are not right: {error}. It takes: {wanted}.") from None
+        return await self.run(checked)
+
     async def run(self, arguments: msgspec.Struct) -> ToolResult:
         """Do it. Raises ToolError for whatever the model can mend."""
         raise NotImplementedError
+
+
+class OfferedTool(Protocol):
+    """What the toolbox needs of a tool, whether Fathom's own or another program's."""
+
+    def unavailable(self) -> str:
+        """Why it is off for the whole run, "" when it is on."""
+        ...
+
+    def off_by_choice(self) -> bool:
+        """Whether the person switched it off."""
+        ...
+
+    def offered(self) -> bool:
+        """Whether the model may call it in this turn."""
+        ...
+
+    def spec(self, *, now: bool) -> ToolSpec:
+        """What the model is told of it: with the values that make sense ``now``, or in full."""
+        ...
+
+    async def call(self, arguments: dict[str, Any]) -> ToolResult:
+        """Raises ToolError for whatever the model can mend."""
+        ...
+
+
+ToolMaker = Callable[[ToolContext], OfferedTool]
+"""Makes a tool of another program for one run."""

@@ -77,6 +77,21 @@ class Gate:
             await self._leave(Wanted(kind="search", host=host, address=query))
         self._supervisor.contacted(host, "search")
 
+    async def tool(self, server: str, tool: str, arguments: str) -> None:
+        """Leave to call a tool of another program. Raises Refused."""
+        name = f"{server}: {tool}"
+        if name in self._always:
+            return
+        answer = await self._supervisor.ask(Wanted(kind="tool", host=server, address=f"{tool} {arguments}".strip()))
+        if answer == "always":
+            self._always.add(name)
+        elif answer != "once":
+            raise Refused(f"there is no leave to use {tool} of {server}. Go on with what is there.")
+
+    def contacted(self, host: str, kind: PermissionKind) -> None:
+        """Note a host that is about to be contacted."""
+        self._supervisor.contacted(host, kind)
+
     def policy(self, policy: FetchPolicy) -> FetchPolicy:
         """``policy`` with every hop of a fetch noted, and where a person is asked, held to the hosts with leave."""
         resolver = policy.resolver

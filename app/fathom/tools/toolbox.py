@@ -8,9 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from fathom.core import registry
 from fathom.core.errors import ToolError
@@ -18,28 +15,39 @@ from fathom.core.protocols import ToolResult
 from fathom.core.redaction import redacted
 from fathom.core.types import Observation, ToolCall, ToolSpec
 from fathom.tools import TOOLS
-from fathom.tools.context import SessionTool, ToolContext
-from fathom.tools.schema import description, flat_schema
+from fathom.tools.context import OfferedTool, ToolContext, ToolMaker
 
 
 class SessionToolbox:
     """Implements ``core.protocols.Toolbox``."""
 
-    def __init__(self, context: ToolContext, *, only: Sequence[str] = ()) -> None:
-        """Raises UnknownNameError when ``only`` names a tool that there is not."""
+    def __init__(
+        self,
+        context: ToolContext,
+        *,
+        only: Sequence[str] = (),
+        more: Sequence[ToolMaker] = (),
+        notices: Sequence[str] = (),
+    ) -> None:
+        """``more`` are tools of other programs, ``notices`` what there is to say of them.
+
+        Raises UnknownNameError when ``only`` names a tool that there is not.
+        """
         self._context = context
-        self._tools: dict[str, SessionTool] = {}
+        self._tools: dict[str, OfferedTool] = {}
         self._off: dict[str, str] = {}
         self._chosen_off: set[str] = set()
-        for name in only or TOOLS:
-            tool: SessionTool = registry.load(TOOLS, name, "tool")(context)
-            reason = tool.unavailable()
+        self._notices = tuple(notices)
+        makers: list[ToolMaker] = [registry.load(TOOLS, name, "tool") for name in only or TOOLS]
+        for make in (*makers, *more):
+            tool = make(context)
+            name, reason = tool.spec(now=False).name, tool.unavailable()
             if reason:
                 self._off[name] = reason
                 if tool.off_by_choice():
                     self._chosen_off.add(name)
             else:
-                self._tools[name] = tool
+                self._tools.setdefault(name, tool)
 
     @property
     def context(self) -> ToolContext:
@@ -48,22 +56,21 @@ class SessionToolbox:
 
     def specs(self) -> tuple[ToolSpec, ...]:
         """The tools that can be called now, with the values that make sense now."""
-        return tuple(
-            self._spec(tool, tool.narrow(self._schema(tool))) for tool in self._tools.values() if tool.offered()
-        )
+        return tuple(tool.spec(now=True) for tool in self._tools.values() if tool.offered())
 
     def all_specs(self) -> tuple[ToolSpec, ...]:
         """Every tool that is on, with its full schema: the same through the whole run, so that a prompt's start is."""
-        return tuple(self._spec(tool, self._schema(tool)) for tool in self._tools.values())
+        return tuple(tool.spec(now=False) for tool in self._tools.values())
 
     def notices(self) -> list[str]:
-        """Why tools are off that the person did not switch off, one sentence for a reason; empty when all are on."""
+        """Why tools are off that the person did not switch off, and what there is to say of other programs' tools."""
         reasons: dict[str, list[str]] = {}
         for name, reason in self._off.items():
             if name in self._chosen_off:
                 continue
             reasons.setdefault(reason, []).append(name)
-        return [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} off: {why}" for why, names in reasons.items()]
+        off = [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} off: {why}" for why, names in reasons.items()]
+        return [*off, *self._notices]
 
     async def call(self, call: ToolCall) -> Observation:
         """Run a call and time it. What the model got wrong, or a tool could not do, comes back with ``is_error``.
@@ -107,18 +114,7 @@ class SessionToolbox:
             if call.name in self._off:
                 raise ToolError(f"{call.name} is off: {self._off[call.name]}")
             raise ToolError(f"there is no tool {call.name!r}. The tools are: {', '.join(self._tools)}.")
-        try:
-            arguments = msgspec.convert(tool.mended(call.arguments), tool.Arguments, strict=False)
-        except msgspec.ValidationError as error:
-            wanted = ", ".join(field.name for field in msgspec.structs.fields(tool.Arguments))
-            raise ToolError(f"the arguments of {call.name} are not right: {error}. It takes: {wanted}.") from None
-        return await tool.run(arguments)
-
-    def _schema(self, tool: SessionTool) -> dict[str, Any]:
-        return flat_schema(tool.Arguments, compact=self._context.compact)
-
-    def _spec(self, tool: SessionTool, schema: dict[str, Any]) -> ToolSpec:
-        return ToolSpec(name=tool.name, description=description(tool.Arguments), parameters=schema, server=tool.server)
+        return await tool.call(call.arguments)
 
 
 def _title(result: ToolResult, address: str) -> str:

@@ -5,17 +5,35 @@ It stands above the timeline and blocks nothing. Whatever it shows of an address
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAccessible, QAccessibleEvent
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from fathom.core.events import PermissionAsked
+from fathom.core.types import PermissionKind
 from fathom.ui import theme
 from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import Card, IconLine, column, row
-from fathom.ui.widgets.labels import Icon, Label
+from fathom.ui.widgets.labels import Icon, Label, plain_tip
 
-_LONGEST = 300
+_LONGEST, _LONGEST_TIP = 300, 4000
+
+
+class _Face(NamedTuple):
+    title: str
+    what: str
+    verb: str
+    without: str
+    always: str
+
+
+_FACES: dict[PermissionKind, _Face] = {
+    "page": _Face("The model wants to open a page", "Page", "open", "this page", "Always for this site"),
+    "search": _Face("The model wants to search the web", "Words", "search", "this search", "Always for this site"),
+    "tool": _Face("The model wants to use a tool", "Call", "use it", "this call", "Always for this tool"),
+}
 
 
 class PermissionCard(Card):
@@ -62,24 +80,28 @@ class PermissionCard(Card):
     def ask(self, asked: PermissionAsked) -> None:
         """Show a question in place of the present one."""
         self.asked = asked
-        page = asked.kind == "page"
-        self.title.setText("The model wants to open a page" if page else "The model wants to search the web")
-        if not page:
+        face = _FACES[asked.kind]
+        self.title.setText(face.title)
+        if asked.kind == "tool":
+            self.text.setText(f"It would call a tool of {asked.host}, which you added in Settings.")
+        elif asked.kind == "search":
             self.text.setText(f"These words would go to {asked.host}.")
         elif asked.was_shown:
             self.text.setText(f"It would open {asked.host}. You want to be asked before each contact.")
         else:
             self.text.setText(f"The model wants to open {asked.host}, which no result mentioned.")
-        self.what.setText("Page" if page else "Words")
+        self.what.setText(face.what)
         self.address.setText(asked.address[:_LONGEST] + ("…" if len(asked.address) > _LONGEST else ""))
+        self.address.setToolTip(plain_tip(asked.address[:_LONGEST_TIP]) if len(asked.address) > _LONGEST else "")
         self.why.setText(f"“{asked.why}”")
         for label in (self.why_word, self.why):
             label.setVisible(bool(asked.why))
-        verb = "open" if page else "search"
-        self.once.set_face(f"{verb.capitalize()} once")
-        self.refuse.set_face(f"Do not {verb}")
-        without = "this page" if page else "this search"
-        self.silence.label.setText(f"If you do not answer in {_minutes(asked.wait_s)}, it goes on without {without}.")
+        self.once.set_face(f"{face.verb.capitalize()} once")
+        self.refuse.set_face(f"Do not {face.verb}")
+        self.always.set_face(face.always)
+        self.silence.label.setText(
+            f"If you do not answer in {_minutes(asked.wait_s)}, it goes on without {face.without}."
+        )
         self.setAccessibleName(self.title.text())
         self.setAccessibleDescription(f"{self.text.text()} {self.address.text()}. {self.silence.label.text()}")
         self.show()

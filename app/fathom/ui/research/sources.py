@@ -79,13 +79,16 @@ def collect(state: RunState) -> list[Source]:
     return list(found.values())
 
 
+_LEFT = {"search": "search words", "page": "pages", "tool": "calls of tools"}
+
+
 def hosts(state: RunState) -> str:
     """Every host that the session contacted, in plain words."""
     if not state.hosts:
         return "No host was contacted: nothing left this computer."
     kinds: dict[str, set[str]] = {}
     for contact in state.hosts:
-        kinds.setdefault(contact.host, set()).add("search words" if contact.kind == "search" else "pages")
+        kinds.setdefault(contact.host, set()).add(_LEFT[contact.kind])
     told = "; ".join(f"{host} ({' and '.join(sorted(what, reverse=True))})" for host, what in kinds.items())
     return f"{words.count(len(kinds), 'host', 'hosts')} contacted: {told}"
 

@@ -57,7 +57,11 @@ MAX_ARGUMENT = 300  # characters of an argument that a row can ever show
 
 def answered(asked: PermissionAsked, answer: PermissionAnswered) -> str:
     """What came of a question to the person."""
-    did = f"open a page of {asked.host}" if asked.kind == "page" else f"search with {asked.host}"
+    did = {
+        "page": f"open a page of {asked.host}",
+        "search": f"search with {asked.host}",
+        "tool": f"use {asked.address.partition(' ')[0]} of {asked.host}",
+    }[asked.kind]
     if answer.answer == "refuse":
         return f"The model was not allowed to {did}: {_BY[answer.by]}."
     how = "once" if answer.answer == "once" else "for this session"

@@ -112,7 +112,9 @@ def places(scope: Scope, documents: int | None = None) -> str:
 
 
 def place(uri: str) -> str:
-    """Where a source is, for people: "Sample library", "My documents", or the address itself on the web."""
+    """Where a source is, for people: "Sample library", "My documents", another program, or the address on the web."""
+    if uri.startswith("mcp://"):
+        return f"Tool of {uri.removeprefix('mcp://').partition('/')[0]}"
     if not uri.startswith("library://"):
         return uri
     return "Sample library" if uri.startswith("library://sample/") else "My documents"

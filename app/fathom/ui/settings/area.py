@@ -1,4 +1,4 @@
-"""The Settings area: appearance, the model, searching the web, the sandbox, where data lives.
+"""The Settings area: appearance, the model, searching the web, other programs' tools, the sandbox, where data lives.
 
 Shows ``Settings`` and what the services say; a change counts at once.
 """
@@ -18,6 +18,7 @@ from fathom.tools.sandbox.attacks import NAMES
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.research import words
+from fathom.ui.settings.mcp import McpCard
 from fathom.ui.settings.search import SearchCard
 from fathom.ui.widgets.buttons import Button, Choice
 from fathom.ui.widgets.cards import Card, IconLine, column, row
@@ -63,6 +64,8 @@ class SettingsArea(QScrollArea):
         page.addWidget(self._model())
         self.search = SearchCard(tasks)
         page.addWidget(self.search)
+        self.mcp = McpCard(tasks)
+        page.addWidget(self.mcp)
         page.addWidget(self._sandbox())
         page.addWidget(self._data())
         page.addStretch(1)
@@ -74,6 +77,7 @@ class SettingsArea(QScrollArea):
         self._settings = services.settings
         self._engine_changed(services.engine.status)
         self.search.attach(services.search)
+        self.mcp.attach(services.mcp)
         self._tasks.start(self._test_sandbox())
 
     # --- cards ----------------------------------------------------------------------------------------------------

@@ -356,3 +356,29 @@ def test_fast_memory_gives_way_when_its_room_is_needed() -> None:
         events[fast] = drive([], engine=engine, keep=2, fast_memory=fast, tools=Long(), max_calls=30)
     steps = {fast: len(of(events[fast], StepFinished)) for fast in events}
     assert steps[True] == steps[False]
+
+
+def test_an_engine_that_knows_no_grammar_gets_none_and_is_asked_again_for_a_call_that_is_required() -> None:
+    engine = ScriptedEngine(
+        ["I should look.", '{"name": "google_search", "arguments": {"q": "kiss"}}', "Now I know.", ANSWER]
+    )
+    engine.info = msgspec.structs.replace(engine.info, constrained=False, schemas=True)
+    events = drive([], engine=engine, profile=Profile(name="held", required_calls=1))
+    step = of(events, StepFinished)[0].step
+    assert (step.thought, step.calls[0].name) == ("I should look.", "google_search")
+    first, again, second, answer = engine.requests
+    assert not any(request.grammar for request in engine.requests)
+    assert first.stop == ("</tool_call>",) and not first.json_schema and not first.tools
+    assert again.prefill == "I should look.\n"
+    names = [one["properties"]["name"]["const"] for one in again.json_schema["anyOf"]]
+    assert names == ["google_search", "broken", "slow"]
+    assert not second.json_schema and not answer.json_schema
+    assert last(events).answer == "Shirley Temple"
+
+
+def test_an_engine_with_native_tools_is_told_of_them() -> None:
+    engine = ScriptedEngine([search("kiss"), READY, ANSWER])
+    engine.info = msgspec.structs.replace(engine.info, constrained=False, native_tools=True)
+    drive([], engine=engine, profile=Profile(name="held", required_calls=1))
+    assert [spec.name for spec in engine.requests[0].tools] == ["google_search", "broken", "slow"]
+    assert [request.tool_choice for request in engine.requests[:2]] == ["required", "auto"]

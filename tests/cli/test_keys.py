@@ -98,3 +98,13 @@ def test_the_list_names_every_service_and_its_host(fathom_home):
     done = fathom(fathom_home, "list")
     assert done.returncode == 0 and "on   wikipedia   no key needed" in done.stdout
     assert "google.serper.dev" in done.stdout and len(done.stdout.splitlines()) == 9
+
+
+def test_a_server_of_ones_own_has_a_key_of_its_own(fathom_home, monkeypatch, capsys):
+    vault = Vault()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{KEY}\n"))
+    assert act(vault, "set", "https://gpu.example.org/v1") == 0
+    assert vault.kept == {("fathom", "endpoint gpu.example.org"): KEY}
+    assert KEY not in capsys.readouterr().out and not (fathom_home / "settings.json").exists()
+    assert act(vault, "remove", "https://gpu.example.org") == 0
+    assert vault.kept == {}

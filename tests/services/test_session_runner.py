@@ -8,12 +8,14 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from fathom.core.errors import EngineDied, UserError
+from fathom.core.errors import EndpointError, EngineDied, UserError
 from fathom.core.events import (
     AgentEvent,
     CallStarted,
+    Notice,
     ObservationReady,
     RunFailed,
     RunFinished,
@@ -210,6 +212,35 @@ def test_dead_engine_is_said_plainly_and_partial_text_is_kept(fathom_home: Path)
         assert "1 finished step is saved" in failed.has
         await bench.runner.idle()
         assert bench.runner.session(session.id).state == "failed"
+        await bench.close()
+
+    asyncio.run(main())
+
+
+def test_where_the_text_goes_is_said_at_the_start_and_a_refusal_is_told_whole(fathom_home: Path) -> None:
+    class Refusing(ScriptedEngine):
+        async def generate(self, request):  # type: ignore[no-untyped-def]
+            if self.remaining == 1:
+                raise EndpointError("gpu.example.org has too much to do.", has="429", do="Try again later.", status=429)
+            async with aclosing(super().generate(request)) as events:
+                async for event in events:
+                    yield event
+
+    async def main() -> None:
+        engine = Refusing([SEARCH, READY])
+        where = "The question and what is read for it go to gpu.example.org."
+        engine.info = msgspec.structs.replace(engine.info, host="gpu.example.org", notices=(where,))
+        bench = Bench(fathom_home, engine)
+        await bench.library.ensure_sample()
+        session = bench.runner.ask(QUESTION)
+        await bench.first(RunFailed)
+        await bench.runner.idle()
+        events = bench.runner.events(session.id)
+        assert isinstance(events[0], Notice) and events[0].text == where  # before anything is sent
+        failed = events[-1]
+        assert isinstance(failed, RunFailed) and failed.message == "gpu.example.org has too much to do."
+        assert (failed.has, failed.do) == ("429. 1 finished step is saved.", "Try again later.")
+        assert failed.remedy == "retry" and not failed.engine
         await bench.close()
 
     asyncio.run(main())

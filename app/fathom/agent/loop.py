@@ -141,6 +141,7 @@ class _Run:
         self.keep, self.steps = keep, steps
         self.block: int | None = None if fast_memory and keep > 0 else 0  # None: not chosen yet
         self.format = load_format(profile.format)
+        self.constrained = profile.constrained and engine.info.constrained
         self.budget = profile.budget(engine.info.context_tokens or profile.context_tokens)
         self.opening = self._opening()
         self.summary = self._request_for_answer(task.question)
@@ -192,7 +193,7 @@ class _Run:
             context_tokens=self.budget.context,
             block=self.block or 0,
         )
-        parser = self.format.parser(bare=not self.profile.constrained)
+        parser = self.format.parser(bare=not self.constrained)
         self._ids, self._logprobs, self._usage = [], [], Usage()
         async with aclosing(self._generate(index, self._request(messages, specs, choice), parser)) as events:
             async for event in events:
@@ -202,14 +203,15 @@ class _Run:
             yield self._finished(Step(index=index, thought=turn.thought, raw=turn.thought, tool_choice=choice))
             return
         meant = self._call_in(turn) if specs else None
-        if turn.call is None and (meant or self._ended in ("length", "repetition")):
-            # Cut off, in circles, or a call without its tags, which nothing held to its schema: keep the thought and
-            # let the model write the call after it.
+        missed = choice == "required" and not self.constrained
+        if turn.call is None and (meant or missed or self._ended in ("length", "repetition")):
+            # Cut off, in circles, a call without its tags, which nothing held to its schema, or none where one is
+            # required and nothing held the model to it: keep the thought and let the model write the call after it.
             thought = guards.without_repetition((meant or turn).thought)
             lead = f"{thought}\n" if thought else ""
-            parser = self.format.parser(bare=not self.profile.constrained)
+            parser = self.format.parser(bare=not self.constrained)
             parser.feed(lead)
-            again = self._request(messages, specs, "required" if specs and self.profile.constrained else choice, lead)
+            again = self._request(messages, specs, "required" if specs and self.constrained else choice, lead)
             async with aclosing(self._generate(index, again, parser)) as events:
                 async for event in events:
                     yield event
@@ -254,7 +256,7 @@ class _Run:
 
     def _call_in(self, turn: Turn) -> Turn | None:
         """The turn as the model meant it, when it wrote a call into its thought where only calls in tags count."""
-        if turn.call is not None or not self.profile.constrained:
+        if turn.call is not None or not self.constrained:
             return None
         parser = self.format.parser()
         parser.feed(turn.thought)
@@ -267,7 +269,8 @@ class _Run:
         """A turn's generation; with ``lead``, the thought so far, only what is to follow it: at once, and soberly."""
         limits = self._limits() if lead is None else Limits(thought_tokens=0, call_tokens=self.budget.output)
         sampling = guards.livelier(self.profile.sampling, guards.duplicates_in_a_row(self.steps))
-        held = self.profile.constrained
+        held, native = self.constrained, self.engine.info.native_tools
+        schemas = self.engine.info.schemas and not held
         return GenerateRequest(
             messages=tuple(messages),
             max_tokens=limits.thought_tokens + limits.call_tokens,
@@ -275,6 +278,9 @@ class _Run:
             prefill=lead or "",
             stop=() if held else self.format.stop,
             grammar=self.format.grammar(specs, choice, limits) if held else "",
+            json_schema=self.format.call_schema(specs, limits) if specs and lead is not None and schemas else {},
+            tools=tuple(specs) if native else (),
+            tool_choice=choice if native else "auto",
         )
 
     async def _generate(
@@ -299,7 +305,7 @@ class _Run:
                         if guards.repeats_itself(thought):
                             self._ended = "repetition"
                             return
-                        if parser.done and not request.grammar:
+                        if parser.done and not request.grammar and not request.json_schema:
                             self._ended = "stop"
                             return  # one call a message
                     case GenerationFinished():
@@ -384,9 +390,9 @@ class _Run:
         yield AnswerStarted(reason=reason, prompt_tokens=prompt_tokens)
         tokens = min(self.profile.answer_tokens, room)
         grammar = ""
-        if self.profile.constrained and from_passages:
+        if self.constrained and from_passages:
             grammar = phrase_grammar(max(16, tokens - 60))
-        elif self.profile.constrained and self.profile.boxed:
+        elif self.constrained and self.profile.boxed:
             grammar = answer_grammar(max(16, tokens - 140))
         request = GenerateRequest(
             messages=messages,

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fathom.cli import EXIT_ANSWERED, EXIT_ENGINE, EXIT_PARTIAL, EXIT_STOPPED, EXIT_USAGE
-from fathom.core.errors import EngineError, EngineMissing, LibraryError, ModelFileError
+from fathom.core.errors import EngineError, LibraryError, UserError
 from fathom.core.events import (
     AgentEvent,
     AnswerStarted,
@@ -24,7 +24,7 @@ from fathom.core.events import (
     RunStopped,
     StepFinished,
 )
-from fathom.core.settings import Settings
+from fathom.core.settings import EndpointSettings, Settings
 from fathom.core.types import Scope
 from fathom.services.application import Services, open_services
 from fathom.services.session_runner import as_json
@@ -37,6 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--library", metavar="PATH", type=Path, action="append", default=[], help="look here instead of in the sample"
     )
     parser.add_argument("--web", action="store_true", help="search the web too; the search words leave this computer")
+    parser.add_argument(
+        "--endpoint",
+        metavar="URL",
+        default="",
+        help="use an OpenAI-compatible server (vLLM, SGLang, llama-server, LM Studio, Ollama); --model names its model",
+    )
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="let your text go to an --endpoint that is not this computer"
+    )
+    parser.add_argument("--native-tools", action="store_true", help="use the --endpoint's own tool calls")
     parser.add_argument(
         "--memory",
         choices=("strict", "fast"),
@@ -63,7 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"fathom ask: {arguments.out} is there already; name another file, or add --overwrite", file=sys.stderr)
         return EXIT_USAGE
     settings = Settings.load()
-    if arguments.model:
+    if arguments.endpoint:
+        settings.backend = "endpoint"
+        settings.endpoint = EndpointSettings(
+            base_url=arguments.endpoint,
+            model=arguments.model,
+            allow_remote=arguments.allow_remote,
+            native_tools=arguments.native_tools,
+        )
+    elif arguments.model:
+        settings.backend = "" if settings.backend == "endpoint" else settings.backend
         settings.model = "" if arguments.model in ("embedded", "smollm2") else str(Path(arguments.model).expanduser())
         if settings.model and not Path(settings.model).exists():
             print(f"fathom ask: there is no model file {arguments.model}", file=sys.stderr)
@@ -97,9 +116,9 @@ async def _ask(arguments: argparse.Namespace, settings: Settings) -> int:
             scope = Scope(sample=False, documents=True, collections=tuple(names))
         scope = Scope(sample=scope.sample, documents=scope.documents, collections=scope.collections, web=arguments.web)
         try:
-            _say("loading the model")
+            _say("asking the server" if settings.backend == "endpoint" else "loading the model")
             await services.engine.ready_or_raise()
-        except (EngineError, EngineMissing, ModelFileError) as error:
+        except (EngineError, UserError) as error:
             print(f"fathom ask: {error}", file=sys.stderr)
             return EXIT_ENGINE
         return await _follow(services, arguments, scope)

@@ -1,4 +1,7 @@
-"""``fathom keys``: the keys of search services, in the system's keyring. A key is read from stdin, never from argv."""
+"""``fathom keys``: keys of search services and of one's own servers, in the system's keyring.
+
+A key is read from stdin, never from argv.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import json
 import sys
 
 from fathom.cli import EXIT_ANSWERED, EXIT_ERROR
-from fathom.core.settings import Settings
+from fathom.core.settings import EndpointSettings, Settings
+from fathom.services.endpoint_service import EndpointService
 from fathom.services.search_service import SearchService
 
 
@@ -22,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("remove", "forget a key"),
     ):
         sub = actions.add_parser(action, help=text)
-        sub.add_argument("provider", metavar="PROVIDER")
+        sub.add_argument("provider", metavar="PROVIDER|URL", help="a search service, or the address of a server")
     listing = actions.add_parser("list", help="the services, and which of them have a key")
     listing.add_argument("--json", action="store_true", help="print JSON")
 
@@ -42,7 +46,7 @@ async def _set(service: SearchService, arguments: argparse.Namespace) -> int:
     state = await asyncio.to_thread(service.keys.state)
     if state.lasting:
         key = getpass.getpass(f"Key of {name}: ") if sys.stdin.isatty() else sys.stdin.readline()
-        state = await service.set_key(name, key)
+        state = await (_server(service, name).set_key(key) if "://" in name else service.set_key(name, key))
     if not state.lasting:
         print(
             f"fathom keys: the key was not kept: {state.reason}. Fathom writes no key to a file. "
@@ -51,20 +55,28 @@ async def _set(service: SearchService, arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EXIT_ERROR
-    print(f"The key of {name} is in {state.name}. The service is switched on.")
+    print(f"The key of {name} is in {state.name}.{'' if '://' in name else ' The service is switched on.'}")
     return EXIT_ANSWERED
 
 
 async def _test(service: SearchService, arguments: argparse.Namespace) -> int:
-    result = await service.test(arguments.provider)
+    name = arguments.provider
+    result = await (_server(service, name).test() if "://" in name else service.test(name))
     print(result.message, file=sys.stdout if result.ok else sys.stderr)
     return EXIT_ANSWERED if result.ok else EXIT_ERROR
 
 
 async def _remove(service: SearchService, arguments: argparse.Namespace) -> int:
-    had = await service.remove_key(arguments.provider)
+    name = arguments.provider
+    had = await (_server(service, name).remove_key() if "://" in name else service.remove_key(name))
     print(f"The key of {arguments.provider} is removed." if had else f"There was no key of {arguments.provider}.")
     return EXIT_ANSWERED
+
+
+def _server(service: SearchService, address: str) -> EndpointService:
+    """A server of one's own; the person has just named it, so it may be asked for its models."""
+    settings = Settings(endpoint=EndpointSettings(base_url=address, allow_remote=True))
+    return EndpointService(settings, service.keys)
 
 
 async def _list(service: SearchService, arguments: argparse.Namespace) -> int:

@@ -9,7 +9,8 @@
     │   ├── DatabaseError    the database is locked, full, corrupt or of a newer version
     │   └── EngineMissing    the inference library is not installed (yet)
     ├── EngineError          the engine could not do what was asked; the process lives
-    │   └── EngineDied       the engine's process is gone: ends the run, with the tail of its stderr
+    │   ├── EngineDied       the engine's process is gone: ends the run, with the tail of its stderr
+    │   └── EndpointError    a server of the person's own refused, broke off or cannot be reached
     └── ToolError            the model can mend it: becomes an observation
         └── ScannedError     a document of pictures of pages: it can be read by OCR only
 
@@ -84,6 +85,18 @@ class EngineDied(EngineError):
     def __init__(self, message: str, stderr_tail: str = "") -> None:
         super().__init__(message)
         self.stderr_tail = stderr_tail
+
+
+class EndpointError(EngineError):
+    """A server refused, broke off or cannot be reached. ``status`` is its HTTP status, 0 when there was none."""
+
+    def __init__(self, message: str, *, needs: str = "", has: str = "", do: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.message, self.needs, self.has, self.do, self.status = message, needs, has, do, status
+
+    def __str__(self) -> str:
+        parts = (("", self.message), ("Needs: ", self.needs), ("Has: ", self.has), ("Do: ", self.do))
+        return "\n".join(f"{label}{text}" for label, text in parts if text)
 
 
 class ToolError(FathomError):

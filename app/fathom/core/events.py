@@ -280,4 +280,6 @@ class EngineStatus(Event, frozen=True):
     eta_s: float | None = None
     model: str = ""
     embedded: bool = False
+    server: str = ""  # where the model is, when it is not in a process of Fathom's
+    host: str = ""  # the same, when that is not this computer: text goes there
     detail: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -25,6 +25,7 @@ from fathom.core.types import (
     Scope,
     Session,
     ToolCall,
+    ToolChoice,
     ToolSpec,
     Trajectory,
 )
@@ -36,7 +37,9 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     The engine renders ``messages`` with the model's own chat template and opens the assistant's turn, then appends
     ``prefill`` (text put in the model's mouth; not echoed in the events). ``grammar`` is a llguidance Lark grammar
     over the generated text, "" for none; with it, the text is a complete word of the grammar unless the generation was
-    cancelled or ran into ``max_tokens``.
+    cancelled or ran into ``max_tokens``. An engine whose ``info.constrained`` is false leaves it out.
+    ``json_schema`` is for one whose ``info.schemas`` is true: the whole text is one JSON value of it. ``tools`` and
+    ``tool_choice`` are for one whose ``info.native_tools`` is true.
     """
 
     messages: tuple[Message, ...]
@@ -46,6 +49,9 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     stop: tuple[str, ...] = ()
     grammar: str = ""
     logprobs: bool = False
+    json_schema: dict[str, Any] = {}
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: ToolChoice = "auto"
 
 
 class Backend(Protocol):

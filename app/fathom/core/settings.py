@@ -90,12 +90,32 @@ class McpServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     call_timeout_s: float = 60.0
 
 
+class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A server that speaks OpenAI's protocol. Its key is never in here: it is in the system's keyring.
+
+    ``allow_remote`` is the person's word that questions and pages may go to a host that is not this computer.
+    ``context_tokens`` 0: what the server says, else the profile's. The time-outs are for the first token, which waits
+    for the whole prompt to be read, and for each one after it.
+    """
+
+    base_url: str = ""
+    model: str = ""  # "": the first one that the server lists
+    native_tools: bool = False  # the server's own tool calls instead of the profile's text format
+    context_tokens: int = 0
+    allow_remote: bool = False
+    first_token_s: float = 600.0
+    between_tokens_s: float = 120.0
+
+
 class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a person chose; ``settings.json`` in the data folder."""
 
     theme: Literal["system", "light", "dark"] = "system"
     model: str = ""  # path of a GGUF or of an MLX folder; "" is the embedded model
-    backend: Literal["", "llamacpp", "mlx"] = ""  # "": MLX on Apple silicon when it is installed, else llama.cpp
+    backend: Literal["", "llamacpp", "mlx", "endpoint"] = (
+        ""  # "": MLX on Apple silicon when it is installed, else llama.cpp
+    )
+    endpoint: EndpointSettings = EndpointSettings()
     keep: int = 5
     memory: Literal["auto", "strict", "fast"] = "auto"  # fast: results leave the view in blocks, which costs less
     max_calls: int = 600

@@ -202,7 +202,7 @@ class EngineSpec(Struct, frozen=True):
 
 
 class EngineInfo(Struct, frozen=True):
-    """What a loaded engine says of itself."""
+    """What a loaded engine says of itself, and what it can do."""
 
     backend: str
     model: str  # a name for people
@@ -212,6 +212,11 @@ class EngineInfo(Struct, frozen=True):
     train_context_tokens: int = 0
     profile: str = ""
     device: str = "cpu"
+    host: str = ""  # where the text goes, "" while it stays on this computer
+    constrained: bool = True  # whether a grammar is held to; without, the loop reads calls as the model writes them
+    schemas: bool = False  # whether a whole answer can be held to ``GenerateRequest.json_schema``
+    native_tools: bool = False  # wants ``GenerateRequest.tools``, and writes calls back as the profile's text
+    notices: tuple[str, ...] = ()  # what a person should know of it at a run's start
     scripted: bool = False  # True for the demonstration engine: the window says so
 
 

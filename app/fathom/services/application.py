@@ -104,8 +104,8 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
     await library.ensure_sample()
     for recording in sorted(resource_path("samples").glob("*.json")):
         store.import_recording(recording.read_bytes())
-    engine = EngineService(settings)
     search = SearchService(settings)
+    engine = EngineService(settings, search.keys)
     pages = open_page_store(settings, home)
     extractor = EngineExtractor.of_model(Path(settings.extract_model)) if settings.extract_model else None
     mcp = McpService(settings, search.keys)
@@ -136,6 +136,7 @@ async def open_services(settings: Settings | None = None, *, wait_for_engine: bo
 
     source = engine.ready if wait_for_engine else engine.ready_or_raise
     sessions = SessionRunner(store, source, toolbox_for, settings)
+    engine.busy = sessions.is_running
     models = ModelLibrary(settings, home, engine, sessions.sessions)
     power = PowerWatch(settings, engine, sessions)
     engine.threads = threads(settings, battery())

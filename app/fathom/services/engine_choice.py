@@ -40,7 +40,7 @@ def backend_of(settings: Settings, path: Path | None) -> str:
     """
     if path is not None and path.is_dir():
         return "mlx"
-    if settings.backend:
+    if settings.backend and settings.backend != "endpoint":  # that is no backend of a file
         return settings.backend
     if sys.platform != "darwin" or platform.machine() != "arm64" or not MlxInstall().installed():
         return "llamacpp"

@@ -7,31 +7,51 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from fathom.core.errors import EngineDied, EngineError, EngineMissing, ModelFileError, UserError
 from fathom.core.events import EngineStatus
 from fathom.core.settings import Settings
 from fathom.core.types import EngineInfo
 from fathom.prompting.profiles import Profile
+from fathom.services.endpoint_service import EndpointService
 from fathom.services.engine_build import EngineBuild
 from fathom.services.engine_choice import backend_of, choose, model_path, read_model
 from fathom.services.mlx_install import MlxInstall
 from fathom.weights import embedded
 from fathom.workers.client import EngineClient
 
+if TYPE_CHECKING:
+    from fathom.engines.remote import RemoteEngine
+    from fathom.services.keys import Keys
+
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5  # how often the progress of the build is read
+RESTARTS = 3  # by itself, one after the other
+RESTART_PAUSE_S = 1.0  # before the first one; twice as long before each next one
+STEADY_S = 120.0  # an engine that lived so long starts the count anew
 
 
 class EngineService:
-    """Owns the one engine process. All methods belong to the event loop's thread."""
+    """Owns the one engine: a process of this computer, or the connection to a server.
 
-    def __init__(self, settings: Settings) -> None:
+    All methods belong to the event loop's thread.
+    """
+
+    def __init__(self, settings: Settings, keys: Keys | None = None) -> None:
         self._settings = settings
-        self._client: EngineClient | None = None
+        self.endpoint = EndpointService(settings, keys)
+        self.busy: Callable[[], bool] = lambda: False
+        """Whether a run is on: then the person decides about a restart, since the run has to be taken up again."""
+        self.restart_pause_s = RESTART_PAUSE_S
+        self._opened_at = 0
+        self._client: EngineClient | RemoteEngine | None = None
         self._profile: Profile | None = None
         self._subscribers: list[Callable[[EngineStatus], None]] = []
         self._changed = asyncio.Event()
@@ -50,7 +70,7 @@ class EngineService:
     @property
     def pid(self) -> int:
         """The engine's process, 0 while there is none."""
-        return self._client.pid if self._client is not None else 0
+        return self._client.pid if isinstance(self._client, EngineClient) else 0
 
     def subscribe(self, callback: Callable[[EngineStatus], None]) -> Callable[[], None]:
         """Call ``callback`` with every new status; returns the way to end it."""
@@ -60,16 +80,18 @@ class EngineService:
     def start(self) -> None:
         """Begin to make the engine ready, in the background."""
         if self._life is None or self._life.done():
-            self._life = asyncio.create_task(self._make_ready(), name="engine")
+            self._life = asyncio.create_task(self._live(), name="engine")
 
-    async def ready(self) -> tuple[EngineClient, Profile]:
+    async def ready(self) -> tuple[EngineClient | RemoteEngine, Profile]:
         """Wait for a loaded engine (through a build, a fetch, a failure that the person mends)."""
+        if self._outdated():
+            await self.restart()
         self.start()
         while (loaded := self._loaded()) is None:
             await self._next_change()
         return loaded
 
-    async def ready_or_raise(self) -> tuple[EngineClient, Profile]:
+    async def ready_or_raise(self) -> tuple[EngineClient | RemoteEngine, Profile]:
         """As :meth:`ready`, but a failure is raised: for commands, where nobody can press a button."""
         self.start()
         while (loaded := self._loaded()) is None:
@@ -97,6 +119,14 @@ class EngineService:
         if path:
             await asyncio.to_thread(read_model, Path(path))
         self._settings.model = path
+        if self._settings.backend == "endpoint":
+            self._settings.backend = ""
+        self._settings.save()
+        await self.restart()
+
+    async def use_endpoint(self, on: bool = True) -> None:
+        """Use the server of the settings from now on, or a model on this computer again. The choice is kept."""
+        self._settings.backend = "endpoint" if on else ""
         self._settings.save()
         await self.restart()
 
@@ -117,7 +147,12 @@ class EngineService:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _loaded(self) -> tuple[EngineClient, Profile] | None:
+    def _outdated(self) -> bool:
+        """Whether the server was chosen otherwise since it was opened, as it may be while a run is on."""
+        opened = self._settings.backend == "endpoint" and self._client is not None
+        return opened and self._opened_at != self.endpoint.changes
+
+    def _loaded(self) -> tuple[EngineClient | RemoteEngine, Profile] | None:
         return None if self._client is None or self._profile is None else (self._client, self._profile)
 
     async def _next_change(self) -> None:
@@ -140,42 +175,68 @@ class EngineService:
             callback(status)
 
     def _fail(self, state: str, message: str, detail: str) -> None:
-        self._set(EngineStatus(state="no_model" if state == "no_model" else "failed", message=message, detail=detail))
+        found = EngineStatus(state="no_model" if state == "no_model" else "failed", message=message, detail=detail)
+        self._set(self._placed(found))
 
-    async def _make_ready(self) -> None:
-        """One life of the engine: from what is missing to loaded, until it dies."""
+    def _placed(self, status: EngineStatus) -> EngineStatus:
+        """The status with where the model is, when that is a server."""
+        if self._settings.backend != "endpoint":
+            return status
+        return msgspec.structs.replace(status, server=self.endpoint.where, host=self.endpoint.leaves_for)
+
+    async def _live(self) -> None:
+        """Load the engine, and again when it dies while nothing runs: at most three times in a row, ever later."""
+        restarts = 0
+        while await self._make_ready():
+            client, born = self._client, time.monotonic()
+            assert client is not None
+            await client.wait_died()
+            log.warning("the engine ended")
+            self._client = None
+            self._error = EngineDied("The engine stopped.", client.stderr_tail)
+            restarts = 0 if time.monotonic() - born > STEADY_S else restarts
+            if self.busy() or restarts >= RESTARTS:
+                self._fail("failed", "The engine stopped.", client.stderr_tail)
+                return
+            pause = self.restart_pause_s * 2**restarts
+            restarts += 1
+            again = f"The engine stopped; it is started again ({restarts} of {RESTARTS})"
+            self._set(EngineStatus(state="loading", message=again, detail=client.stderr_tail))
+            await asyncio.sleep(pause)
+
+    async def _make_ready(self) -> bool:
+        """From what is missing to loaded; False when that failed, and the status says why."""
         self._error = None
         try:
-            path = await asyncio.to_thread(model_path, self._settings)
-            backend = await asyncio.to_thread(backend_of, self._settings, path)
-            await (self._wait_for_mlx() if backend == "mlx" else self._wait_for_build())
-            chosen = await asyncio.to_thread(choose, self._settings)
-            self._set(
-                EngineStatus(
-                    state="loading",
-                    message=f"Loading {chosen.name}",
-                    model=chosen.name,
-                    embedded=not chosen.model_chosen,
-                )
-            )
-            client = await EngineClient.start(chosen.spec, threads=self.threads)
+            ready = await (self._open_endpoint() if self._settings.backend == "endpoint" else self._open_local())
         except (UserError, EngineError) as error:
             self._error = error
             missing = isinstance(error, ModelFileError) and error.remedy == "fetch_model"
             detail = getattr(error, "stderr_tail", "") or str(error)
             self._fail("no_model" if missing else "failed", str(error).splitlines()[0], detail)
-            return
-        self._client, self._profile = client, chosen.profile
+            return False
+        self._set(self._placed(ready))
+        return True
+
+    async def _open_local(self) -> EngineStatus:
+        path = await asyncio.to_thread(model_path, self._settings)
+        backend = await asyncio.to_thread(backend_of, self._settings, path)
+        await (self._wait_for_mlx() if backend == "mlx" else self._wait_for_build())
+        chosen = await asyncio.to_thread(choose, self._settings)
+        embedded_ = not chosen.model_chosen
         self._set(
-            EngineStatus(
-                state="ready", message="Model ready", model=client.info.model, embedded=not chosen.model_chosen
-            )
+            EngineStatus(state="loading", message=f"Loading {chosen.name}", model=chosen.name, embedded=embedded_)
         )
-        await client.wait_died()
-        log.warning("the engine's process ended")
-        self._client = None
-        self._error = EngineDied("The engine stopped.", client.stderr_tail)
-        self._fail("failed", "The engine stopped.", client.stderr_tail)
+        client = await EngineClient.start(chosen.spec, threads=self.threads)
+        self._client, self._profile = client, chosen.profile
+        return EngineStatus(state="ready", message="Model ready", model=client.info.model, embedded=embedded_)
+
+    async def _open_endpoint(self) -> EngineStatus:
+        self._set(self._placed(EngineStatus(state="loading", message=f"Asking {self.endpoint.where or 'the server'}")))
+        self._opened_at = self.endpoint.changes
+        engine = await self.endpoint.open()
+        self._client, self._profile = engine, engine.profile
+        return EngineStatus(state="ready", message="Model ready", model=engine.info.model)
 
     async def _wait_for_build(self) -> None:
         """Until the inference library can be imported; its build is shown while it lasts."""

@@ -23,7 +23,7 @@ import msgspec
 from fathom.agent import loop
 from fathom.agent.control import RunControl
 from fathom.agent.report import build_report
-from fathom.core.errors import EngineDied, EngineError, FathomError, UserError
+from fathom.core.errors import EndpointError, EngineDied, EngineError, FathomError, UserError
 from fathom.core.events import (
     DELTAS,
     AgentEvent,
@@ -148,12 +148,16 @@ class SessionRunner:
             title=_title(question),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             task=task,
-            engine=EngineSpec(model=self._settings.model),
+            engine=self._spec(),
         )
         self._store.create(session)
         self._session_changed(session.id)
         self._enqueue(session.id)
         return session
+
+    def is_running(self) -> bool:
+        """Whether a run is on."""
+        return self._active is not None
 
     def go_on(self, session_id: str) -> None:
         """Take a failed, interrupted or stopped session up again after its last finished step."""
@@ -263,6 +267,11 @@ class SessionRunner:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _spec(self) -> EngineSpec:
+        if self._settings.backend == "endpoint":
+            return EngineSpec(backend="endpoint", model=self._settings.endpoint.model)
+        return EngineSpec(model=self._settings.model)
+
     def _running(self, session_id: str) -> _Active | None:
         return self._active if self._active is not None and self._active.session_id == session_id else None
 
@@ -316,7 +325,7 @@ class SessionRunner:
         answer: RunFinished | None = None
         try:
             history = self._store.trajectory(session.id).steps
-            for text in toolbox.notices():
+            for text in (*engine.info.notices, *toolbox.notices()):
                 self._publish(session.id, Notice(text=text))
             async for event in loop.run(
                 session.task,
@@ -478,8 +487,18 @@ def _failure(error: Exception, active: _Active) -> RunFailed:
             has=f"{kept} Only the text that it was writing is lost.",
             do="Start the engine again and go on from the last finished step.",
             remedy="restart_engine",
-            detail=error.stderr_tail or str(error),
+            detail=f"{error}\n{error.stderr_tail}".strip(),
             engine=True,
+            partial_text=active.partial,
+        )
+    if isinstance(error, EndpointError):
+        return RunFailed(
+            message=error.message,
+            needs=error.needs,
+            has=f"{error.has}. {kept}" if error.has else kept,
+            do=error.do,
+            remedy="retry",
+            detail=str(error),
             partial_text=active.partial,
         )
     if isinstance(error, EngineError):

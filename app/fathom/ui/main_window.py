@@ -91,7 +91,7 @@ class Footer(QWidget):
         line.addWidget(self.leaves_icon)
         line.addWidget(self.leaves)
         outer.addLayout(line, 1)
-        self._web = False
+        self._web, self._host = False, ""
         self.show_download("")
         self.show_web(False)
 
@@ -101,6 +101,8 @@ class Footer(QWidget):
         self.engine_icon.set_icon(icon, token)
         self.engine.setText(text)
         self.engine.setAccessibleName(text)
+        self._host = status.host
+        self._show_leaves()
 
     def show_speed(self, tokens_per_second: float) -> None:
         """How fast the model writes; 0 hides it."""
@@ -116,17 +118,23 @@ class Footer(QWidget):
         self._show_leaves()
 
     def show_web(self, on: bool) -> None:
-        """Whether anything can leave this computer."""
+        """Whether search words can leave this computer."""
         self._web = on
-        self.leaves_icon.set_icon("globe" if on else "shield", "orange" if on else "mut")
-        self.leaves.setText("Web is on: search words leave this computer" if on else "Nothing leaves this computer")
         self._show_leaves()
 
     def _show_leaves(self) -> None:
         # A download names the host that it talks to: beside it "nothing leaves" would be one word too many.
-        shown = self._web or not self.download.text()
-        self.leaves.setVisible(shown)
-        self.leaves_icon.setVisible(shown)
+        leaves = self._web or bool(self._host)
+        self.leaves.setVisible(leaves or not self.download.text())
+        self.leaves_icon.setVisible(leaves or not self.download.text())
+        self.leaves_icon.set_icon("globe" if leaves else "shield", "orange" if leaves else "mut")
+        if self._host:
+            what = "Your text and search words go to" if self._web else "Your text goes to"
+            self.leaves.setText(f"{what} {self._host}{' and the web' if self._web else ''}")
+        else:
+            self.leaves.setText(
+                "Web is on: search words leave this computer" if self._web else "Nothing leaves this computer"
+            )
 
 
 class MainWindow(QMainWindow):

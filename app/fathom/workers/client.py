@@ -13,8 +13,8 @@ import re
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,12 +22,17 @@ from fathom.core.errors import EngineDied, EngineError
 from fathom.core.events import EngineEvent, GenerationFinished
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineInfo, EngineSpec, Message
+from fathom.core.watchdog import watched, within
 from fathom.workers import wire
 
 LINE_LIMIT_BYTES = 64 << 20
 STDERR_LINES = 40
 CLOSE_TIMEOUT_S = 2.0
+FIRST_SIGN_S = 600.0  # for the first sign of life of a generation, and for a count: a prompt's progress is one
+NEXT_SIGN_S = 180.0  # between two signs of life
 EXIT_TIMEOUT_S = 0.3  # between the end of its output and the end of a process
+
+T = TypeVar("T")
 
 _PASSED = frozenset(
     re.findall(
@@ -72,6 +77,10 @@ class EngineClient:
         self._stderr_lines: deque[str] = deque(maxlen=STDERR_LINES)
         self._info: EngineInfo | None = None
         self._closing = False
+        self._hung_s = 0.0  # how long it was silent before it was ended for that
+        self._lines_read = 0
+        self.first_sign_s = FIRST_SIGN_S
+        self.next_sign_s = NEXT_SIGN_S
         self.died = asyncio.Event()
         self._tasks = [
             asyncio.create_task(self._read_stderr(), name="engine stderr"),
@@ -153,10 +162,21 @@ class EngineClient:
             number = next(self._ids)
             replies = self._expect(number)
             finished = False
+            stack = contextlib.ExitStack()
             try:
-                await self._send(wire.Generate(id=number, request=request))
+                begun, waits = False, False
+                await self._patiently(self._send(wire.Generate(id=number, request=request)), self.first_sign_s)
+                stack.enter_context(
+                    watched(
+                        lambda: self.next_sign_s if begun else self.first_sign_s,
+                        lambda: self._lines_read if waits else object(),  # whoever reads may take their time
+                        lambda: self._end_hung(self.next_sign_s if begun else self.first_sign_s),
+                    )
+                )
                 while not finished:
+                    waits = True
                     reply = await self._receive(replies)
+                    begun, waits = True, False
                     if isinstance(reply, wire.Failed):
                         finished = True
                         raise reply.error()
@@ -164,6 +184,7 @@ class EngineClient:
                         finished = isinstance(reply.event, GenerationFinished)
                         yield reply.event
             finally:
+                stack.close()
                 self._pending.pop(number, None)
                 if not finished and not self.died.is_set():
                     # Not awaited: a closing generator must not wait. The process reads it between two tokens.
@@ -174,8 +195,9 @@ class EngineClient:
         number = next(self._ids)
         replies = self._expect(number)
         try:
-            await self._send(wire.CountTokens(id=number, messages=tuple(messages)))
-            reply = await self._receive(replies)
+            asked = wire.CountTokens(id=number, messages=tuple(messages))
+            await self._patiently(self._send(asked), self.first_sign_s)
+            reply = await self._patiently(self._receive(replies), self.first_sign_s)
         finally:
             self._pending.pop(number, None)
         if isinstance(reply, wire.Failed):
@@ -233,6 +255,20 @@ class EngineClient:
             raise self._death()
         return reply
 
+    async def _patiently(self, work: Awaitable[T], patience_s: float) -> T:
+        """The result of ``work``, or EngineDied when the process says nothing at all for so long: it is then ended."""
+        try:
+            return await within(work, patience_s, lambda: self._lines_read)
+        except TimeoutError:
+            self._end_hung(patience_s)
+            await self.died.wait()
+            raise self._death() from None
+
+    def _end_hung(self, patience_s: float) -> None:
+        """End a process that has been silent for too long; whoever waits for it is told so."""
+        self._hung_s = patience_s
+        self.kill()
+
     async def _end_within(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._process.wait(), seconds)
@@ -242,6 +278,10 @@ class EngineClient:
 
     def _death(self) -> EngineDied:
         code = self._process.returncode
+        if self._hung_s:
+            return EngineDied(
+                f"The engine gave no sign of life for {self._hung_s:g} s, so it was ended.", self.stderr_tail
+            )
         if self._closing:
             how = "it was closed"
         elif code is not None and code < 0:
@@ -253,6 +293,7 @@ class EngineClient:
     async def _read_replies(self) -> None:
         try:
             while line := await self._stdout.readline():
+                self._lines_read += 1
                 reply = wire.decode_reply(line)
                 waiting = self._pending.get(reply.id)
                 if waiting is not None:

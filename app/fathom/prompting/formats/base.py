@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fathom.core.types import Message, Observation, Step, Struct, Task, ToolChoice, ToolSpec
+from fathom.prompting.formats.grammar import json_call_schema
 from fathom.prompting.formats.parsing import TurnParser
 
 _ROLE_TOKENS = re.compile(
@@ -74,6 +75,10 @@ class CallFormat(ABC):
 
         The call is optional for ``auto``, there for ``required``, absent for ``none`` (and when there is no tool).
         """
+
+    def call_schema(self, specs: Sequence[ToolSpec], limits: Limits) -> dict[str, Any]:
+        """A JSON schema of one call without its tags, for engines that know no grammar; every parser reads it."""
+        return {"anyOf": [json_call_schema(spec, 2 * limits.call_tokens) for spec in specs]}
 
     def question(self, task: Task) -> Message:
         """The user's first message."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from fathom.core.types import ToolSpec
+
 MAX_ITEMS = 16
 MAX_INTEGER = 10**9
 _EXACT_SPACES = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
@@ -39,6 +41,16 @@ def json_rule(name: str, schema: dict[str, Any]) -> str:
 def text(value: str) -> str:
     """``value`` as a Lark string."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def json_call_schema(spec: ToolSpec, max_chars: int) -> dict[str, Any]:
+    """The schema of a call of this tool as ``{"name": ..., "arguments": {...}}``, bounded."""
+    return {
+        "type": "object",
+        "properties": {"name": {"const": spec.name}, "arguments": bounded(spec.parameters, max_chars)},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
 
 
 def bounded(schema: dict[str, Any], max_chars: int) -> dict[str, Any]:

@@ -36,19 +36,10 @@ class Hermes(CallFormat):
         rules = [lark.thought_rule(limits.thought_tokens, limits.one_line)]
         if tool_choice == "none" or not specs:
             return "\n".join(["start: thought", *rules, ""])
-        calls = {"anyOf": [_call_schema(spec, 2 * limits.call_tokens) for spec in specs]}
+        calls = self.call_schema(specs, limits)
         rules += [f'call: {_OPEN} "\\n" body "\\n" {_CLOSE}', lark.json_rule("body", calls)]
         start = "start: thought call" + ("?" if tool_choice == "auto" else "")
         return "\n".join([start, *rules, ""])
-
-
-def _call_schema(spec: ToolSpec, max_chars: int) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {"name": {"const": spec.name}, "arguments": lark.bounded(spec.parameters, max_chars)},
-        "required": ["name", "arguments"],
-        "additionalProperties": False,
-    }
 
 
 def _full(specs: Sequence[ToolSpec], today: str) -> str:

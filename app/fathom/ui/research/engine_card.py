@@ -124,6 +124,10 @@ class EngineCard(Card):
                 return "You gave its memory back. The next question loads it again by itself."
             case "ready":
                 model = "The small model" if status.embedded else status.model or "The model"
+                if status.host:
+                    return f"{model} runs on {status.host}. Your question, and what is read for it, go there."
+                if status.server:
+                    return f"{model} runs on {status.server}, on this computer."
                 return f"{model} runs on this computer. No account, no key, no network."
             case "missing":
                 return "Fathom needs it to think. It is built on this computer, once."

@@ -125,14 +125,14 @@ def engine(status: EngineStatus) -> tuple[str, str, str]:
     model = "the small model" if status.embedded else status.model or "the model"
     match status.state:
         case "ready":
-            return "ok", "green", f"Model ready: {model}, on this computer"
+            return "ok", "green", f"Model ready: {model}, on {status.server or 'this computer'}"
         case "building":
             done = f": {status.done} of {count(status.total, 'file')}" if status.total else ""
             return "running", "teal", f"Building the local engine{done}, {time_left(status.eta_s)}"
         case "fetching":
             return "running", "teal", f"Fetching {model}, {time_left(status.eta_s)}"
         case "loading":
-            return "running", "teal", f"Loading {model}"
+            return "running", "teal", status.message if status.server or not status.model else f"Loading {model}"
         case "missing":
             return "warn", "orange", status.message or "The local engine is not installed"
         case "unloaded":

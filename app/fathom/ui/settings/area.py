@@ -18,6 +18,7 @@ from fathom.tools.sandbox.attacks import NAMES
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.research import words
+from fathom.ui.settings.endpoint import EndpointCard
 from fathom.ui.settings.mcp import McpCard
 from fathom.ui.settings.search import SearchCard
 from fathom.ui.widgets.buttons import Button, Choice
@@ -62,6 +63,8 @@ class SettingsArea(QScrollArea):
         page.addWidget(Label("Settings", "hero", theme.BOLD))
         page.addWidget(self._appearance())
         page.addWidget(self._model())
+        self.endpoint = EndpointCard(tasks)
+        page.addWidget(self.endpoint)
         self.search = SearchCard(tasks)
         page.addWidget(self.search)
         self.mcp = McpCard(tasks)
@@ -76,6 +79,7 @@ class SettingsArea(QScrollArea):
         self._services = services
         self._settings = services.settings
         self._engine_changed(services.engine.status)
+        self.endpoint.attach(services.engine, services.settings)
         self.search.attach(services.search)
         self.mcp.attach(services.mcp)
         self._tasks.start(self._test_sandbox())
@@ -161,7 +165,11 @@ class SettingsArea(QScrollArea):
         self.model_line.label.setText(text)
         path = self._settings.model
         small = f"{status.model}, which comes with Fathom" if status.model else "The small model comes with Fathom"
-        self.model_path.setText(path or f"{small}. For answers to rely on, choose a larger one.")
+        if status.server:
+            self.model_path.setText("It is chosen under “A server of your own”.")
+            path = ""
+        else:
+            self.model_path.setText(path or f"{small}. For answers to rely on, choose a larger one.")
         self.small.setVisible(bool(path))
         self.restart.setVisible(status.state in ("failed", "missing", "no_model"))
 

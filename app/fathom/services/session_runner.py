@@ -109,6 +109,10 @@ class SessionRunner:
         """All sessions, newest first; with a query, those whose text holds its words."""
         return self._store.list(query)
 
+    def contacts(self) -> list[tuple[str, HostContacted]]:
+        """The hosts that sessions contacted, newest first, each with its session's title."""
+        return self._store.contacts()
+
     def trajectory(self, session_id: str) -> Trajectory:
         """The finished steps, and the answer when there is one."""
         return self._store.trajectory(session_id)

@@ -16,6 +16,7 @@ from fathom.core.errors import DatabaseError, UserError
 from fathom.core.events import (
     DELTAS,
     AgentEvent,
+    HostContacted,
     Notice,
     RunFailed,
     RunFinished,
@@ -64,6 +65,7 @@ _SESSION_COLUMNS = (
 _Sessions: TypeAlias = list[Session]  # SessionStore.list hides the name within the class
 _Events: TypeAlias = list[AgentEvent]
 _Ids: TypeAlias = list[str]
+_Contacts: TypeAlias = list[tuple[str, HostContacted]]
 
 
 class UnknownSession(UserError, LookupError):
@@ -145,6 +147,16 @@ class SessionStore:
             f"SELECT {_SESSION_COLUMNS}, s.number FROM sessions s ORDER BY s.sample, s.created DESC, s.number DESC"
         )
         return [_session(row[:-1]) for row in rows if numbers is None or row[-1] in numbers]
+
+    def contacts(self, limit: int = 200) -> _Contacts:
+        """The last ``limit`` hosts that sessions contacted, newest first, each with its session's title."""
+        rows = self.database.rows(
+            "SELECT s.title, e.checksum, e.payload FROM events e JOIN sessions s ON s.number = e.session "
+            "WHERE e.type = 'HostContacted' ORDER BY e.id DESC LIMIT ?",
+            (limit,),
+        )
+        found = ((title, decode(payload, checksum)) for title, checksum, payload in rows)
+        return [(title, event) for title, event in found if isinstance(event, HostContacted)]
 
     def set_state(self, session_id: str, state: SessionState, seconds: float = 0.0) -> Session:
         """``seconds`` more were spent running. Raises UnknownSession."""

@@ -38,7 +38,7 @@ from fathom.ui.research.detail_empty import EmptyState
 from fathom.ui.research.detail_passage import is_web
 from fathom.ui.research.timeline_state import RunState
 from fathom.ui.research.timeline_text import Fonts, clean, display
-from fathom.ui.research.words import place
+from fathom.ui.research.words import contacts, place
 from fathom.ui.widgets.cards import column, row
 from fathom.ui.widgets.labels import Icon, Label, Rule, plain_tip
 
@@ -79,18 +79,12 @@ def collect(state: RunState) -> list[Source]:
     return list(found.values())
 
 
-_LEFT = {"search": "search words", "page": "pages", "tool": "calls of tools"}
-
-
 def hosts(state: RunState) -> str:
     """Every host that the session contacted, in plain words."""
     if not state.hosts:
         return "No host was contacted: nothing left this computer."
-    kinds: dict[str, set[str]] = {}
-    for contact in state.hosts:
-        kinds.setdefault(contact.host, set()).add(_LEFT[contact.kind])
-    told = "; ".join(f"{host} ({' and '.join(sorted(what, reverse=True))})" for host, what in kinds.items())
-    return f"{words.count(len(kinds), 'host', 'hosts')} contacted: {told}"
+    told = contacts(state.hosts)
+    return f"{words.count(len(told), 'host', 'hosts')} contacted: {'; '.join(told)}"
 
 
 class _Model(QAbstractListModel):

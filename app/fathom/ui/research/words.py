@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from fathom.core.events import EngineStatus
+from fathom.core.events import EngineStatus, HostContacted
 from fathom.core.types import Scope, Session, SessionState
 
 STATE_ICONS: dict[SessionState, tuple[str, str]] = {
@@ -118,6 +119,17 @@ def place(uri: str) -> str:
     if not uri.startswith("library://"):
         return uri
     return "Sample library" if uri.startswith("library://sample/") else "My documents"
+
+
+_LEFT = {"search": "search words", "page": "pages", "tool": "calls of tools"}
+
+
+def contacts(events: Iterable[HostContacted]) -> list[str]:
+    """Each host once, with what went there: "example.org (search words and pages)"."""
+    kinds: dict[str, set[str]] = {}
+    for event in events:
+        kinds.setdefault(event.host, set()).add(_LEFT[event.kind])
+    return [f"{host} ({' and '.join(sorted(what, reverse=True))})" for host, what in kinds.items()]
 
 
 def engine(status: EngineStatus) -> tuple[str, str, str]:

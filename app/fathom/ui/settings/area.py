@@ -19,6 +19,7 @@ from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.research import words
 from fathom.ui.settings.endpoint import EndpointCard
+from fathom.ui.settings.hosts import HostsCard
 from fathom.ui.settings.mcp import McpCard
 from fathom.ui.settings.search import SearchCard
 from fathom.ui.widgets.buttons import Button, Choice
@@ -70,6 +71,8 @@ class SettingsArea(QScrollArea):
         self.mcp = McpCard(tasks)
         page.addWidget(self.mcp)
         page.addWidget(self._sandbox())
+        self.hosts = HostsCard()
+        page.addWidget(self.hosts)
         page.addWidget(self._data())
         page.addStretch(1)
         bridge.engine_changed.connect(self._engine_changed)
@@ -82,6 +85,7 @@ class SettingsArea(QScrollArea):
         self.endpoint.attach(services.engine, services.settings)
         self.search.attach(services.search)
         self.mcp.attach(services.mcp)
+        self.hosts.attach(services.sessions)
         self._tasks.start(self._test_sandbox())
 
     # --- cards ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "main": ("first_paint", "store", "ui", "engine"),
     "extract": ("extract",),
     "tools": ("sandbox", "library"),
-    "engines": ("mlx",),
+    "engines": ("llamacpp", "mlx"),
     "context": ("context",),
 }
 """Suite -> its files, without ``bench_`` and ``.py``. A new measurement is one file and its name here."""

@@ -1,0 +1,164 @@
+"""Fathom's llama.cpp engine, through its process and pipe, against llama.cpp's own loop; grammars; cancels.
+
+Engine and raw loop get the same prompt ids, threads, batch, context and cache types, and are measured by turns, never
+at the same time; the median of the pairs' ratios is told. A grammar is measured on a text that the model writes by
+itself, too: thought free, call as JSON; so both make the same tokens. A cancel is measured from its sending to the
+answer to the next question, in the middle of a long prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+
+from bench_engine import CONTEXT, GREEDY, MESSAGES, PAIRS, TOKENS, RawLoop, _engine_run
+from options import Options
+
+from fathom.core.events import GenerationFinished, PrefillProgress, TokenDelta
+from fathom.core.protocols import GenerateRequest
+from fathom.core.types import EngineSpec, Message
+from fathom.engines.llamacpp_tokens import LlamaCppVocabulary
+from fathom.weights.gguf import read_header
+from fathom.workers.client import EngineClient
+
+TARGETS = {
+    "llamacpp_decode_ratio": ("at least", 0.97),
+    "llamacpp_prefill_ratio": ("at least", 0.97),
+    "constrained_overhead_pct": ("at most", 10.0),
+    "cancel_prefill_ms": ("at most", 300.0),
+}
+SENTENCE = "The quick brown fox jumps over the lazy dog and runs along the river to the old stone bridge. "
+PREFILL_REPEATS = 50  # some 1,000 tokens
+CANCELS = 5
+
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"enum": ["google_search", "scrape_and_extract_info"]},
+        "arguments": {
+            "type": "object",
+            "properties": {"q": {"type": "string", "maxLength": 200}, "num": {"type": "integer"}},
+            "required": ["q", "num"],
+            "additionalProperties": False,
+        },
+    },
+    "required": ["name", "arguments"],
+    "additionalProperties": False,
+}
+GRAMMAR = (
+    'start: THOUGHT "<tool_call>\\n" body "\\n</tool_call>"\nTHOUGHT: /[^<]*/\n' + f"body: %json {json.dumps(_SCHEMA)}"
+)
+
+
+def _examples(question: str) -> tuple[Message, ...]:
+    """A conversation whose pattern even a small model goes on with."""
+    messages = []
+    for place, thing in (("France", "capital"), ("Kenya", "highest mountain"), ("Chile", "longest river")):
+        call = {"name": "google_search", "arguments": {"q": f"{thing} of {place}", "num": 10}}
+        thought = f"I have to find the {thing} of {place}. A search will tell it, so I search for it now."
+        messages += [
+            Message(role="user", content=f"What is the {thing} of {place}?"),
+            Message(role="assistant", content=f"{thought}\n<tool_call>\n{json.dumps(call)}\n</tool_call>"),
+        ]
+    return (*messages, Message(role="user", content=question))
+
+
+async def _prefill(engine: EngineClient, messages: tuple[Message, ...]) -> float:
+    """Seconds from the first word of progress to the end of the prompt, at the pipe's end."""
+    started = ended = 0.0
+    async for event in engine.generate(GenerateRequest(messages=messages, max_tokens=1, sampling=GREEDY)):
+        if isinstance(event, PrefillProgress):
+            started, ended = started or time.perf_counter(), time.perf_counter()
+    return ended - started
+
+
+async def _write(engine: EngineClient, request: GenerateRequest) -> tuple[float, str, int]:
+    """(seconds of decoding, text, tokens)."""
+    text = ""
+    async for event in engine.generate(request):
+        if isinstance(event, TokenDelta):
+            text += event.text
+        elif isinstance(event, GenerationFinished):
+            return event.usage.decode_seconds, text, event.usage.completion_tokens
+    raise AssertionError("a generation always ends with its event")
+
+
+async def _constrained(engine: EngineClient) -> dict[str, float]:
+    messages = _examples("What is the largest lake of Canada?")
+    free = GenerateRequest(messages=messages, max_tokens=200, sampling=GREEDY, stop=("</tool_call>",))
+    held = GenerateRequest(messages=messages, max_tokens=200, sampling=GREEDY, grammar=GRAMMAR, stop=("</tool_call>",))
+    for request in (free, held):
+        await _write(engine, request)
+    overheads, same = [], []
+    for _ in range(PAIRS):
+        free_s, free_text, free_tokens = await _write(engine, free)
+        held_s, held_text, held_tokens = await _write(engine, held)
+        overheads.append(100 * (held_s / held_tokens / (free_s / free_tokens) - 1))
+        same.append(held_text == free_text)
+    return {
+        "constrained_overhead_pct": round(statistics.median(overheads), 2),
+        "constrained_tokens": held_tokens,
+        "constrained_same_text": statistics.mean(same),
+    }
+
+
+async def _cancel(engine: EngineClient) -> float:
+    """Milliseconds from closing a generation in its prompt to the answer to a count."""
+    times = []
+    for number in range(CANCELS):
+        words = Message(role="user", content=f"{number}. {SENTENCE * 80}")
+        reading = engine.generate(GenerateRequest(messages=(words,), max_tokens=1, sampling=GREEDY))
+        async for event in reading:
+            if isinstance(event, PrefillProgress) and event.done >= 256:
+                break
+        await asyncio.sleep(0.05)  # into the middle of a native call
+        started = time.perf_counter()
+        await reading.aclose()
+        await engine.count_tokens(MESSAGES)
+        times.append((time.perf_counter() - started) * 1000)
+    return round(statistics.median(times), 1)
+
+
+async def _measure(path: Path) -> dict[str, float]:
+    threads = os.cpu_count() or 1
+    raw = RawLoop(path, threads)
+    vocabulary = LlamaCppVocabulary(raw.vocab, read_header(path).chat_template)
+    engine = await EngineClient.start(EngineSpec(model=str(path), context_tokens=CONTEXT), threads=threads)
+    decode, prefill, same, speeds = [], [], [], []
+    prompt, tokens = vocabulary.prompt(MESSAGES), TOKENS
+    try:
+        _, ids = raw.run(prompt, tokens)  # warm-up of both, and how far the text goes
+        tokens = next((place for place, token in enumerate(ids) if token in vocabulary.eog), tokens)
+        await _engine_run(engine, tokens)
+        for _ in range(PAIRS):
+            raw_speed, ids = raw.run(prompt, tokens)
+            speed, text, made = await _engine_run(engine, tokens)
+            decode.append(speed / raw_speed)
+            speeds.append(speed)
+            expected = b"".join(vocabulary.piece(token) for token in ids).decode("utf-8", errors="replace")
+            same.append(made == tokens and text == expected)
+        for number in range(PAIRS):
+            long = (Message(role="user", content=f"{number}. {SENTENCE * PREFILL_REPEATS}"),)
+            raw_s = raw.read(vocabulary.prompt(long))
+            prefill.append(raw_s / await _prefill(engine, long))
+        figures = {
+            "llamacpp_decode_ratio": round(statistics.median(decode), 4),
+            "llamacpp_prefill_ratio": round(statistics.median(prefill), 4),
+            "llamacpp_tokens_per_s": round(statistics.median(speeds), 1),
+            "llamacpp_same_text": statistics.mean(same),
+        }
+        figures |= await _constrained(engine)
+        figures["cancel_prefill_ms"] = await _cancel(engine)
+        return figures
+    finally:
+        await engine.close()
+        raw.close()
+
+
+def measure(options: Options) -> dict[str, float]:
+    """The figures of TARGETS and what they were made of; takes one or two minutes on the embedded model."""
+    return asyncio.run(_measure(options.model))

@@ -97,7 +97,7 @@ def test_a_special_token_of_the_vocabulary_is_one_token_and_another_is_spelled_o
     text, _, deltas = run(backend, 'start: <issue_closed> "x" <tool_call>', logprobs=True)
     assert text == "<issue_closed>x<tool_call>"
     ids = [token for delta in deltas for token in delta.ids]
-    spellings = [backend._vocabulary.text_of(token) for token in ids]
+    spellings = [backend.vocabulary.text_of(token) for token in ids]
     assert spellings[0] == "<issue_closed>"
     assert "<tool_call>" not in spellings
 

@@ -41,7 +41,7 @@ def pair(embedded_model: Path, mlx_model: Path) -> Iterator[Any]:
     from fathom.weights.mlx_folder import read_folder
 
     backend = LlamaCppBackend(EngineSpec(model=str(embedded_model), context_tokens=256))
-    yield backend._vocabulary, JsonVocabulary(read_folder(mlx_model), 49152)
+    yield backend.vocabulary, JsonVocabulary(read_folder(mlx_model), 49152)
     backend.close()
 
 

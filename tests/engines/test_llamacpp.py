@@ -196,7 +196,7 @@ def test_log_probabilities_and_ids_are_those_of_the_sampled_tokens(backend: Any)
     logprobs = [value for delta in deltas for value in delta.logprobs]
     assert len(ids) == len(logprobs) == end_of(events).usage.completion_tokens
     assert all(value <= 0 and math.isfinite(value) for value in logprobs)
-    vocabulary = backend._vocabulary
+    vocabulary = backend.vocabulary
     assert ids[-1] in vocabulary.eog  # the decision to stop is a decision of the model, too
     spelled = b"".join(vocabulary.piece(token) for token in ids[:-1]).decode()
     assert spelled == text_of(events)

@@ -33,8 +33,8 @@ def vocabulary(embedded_model: Path, tmp_path_factory: pytest.TempPathFactory) -
     struct.pack_into("<i", data, types + 4 * token, user_defined)
     path.write_bytes(data)
     backend = LlamaCppBackend(EngineSpec(model=str(path), context_tokens=256))
-    assert backend._vocabulary.markers == {"<issue_closed>"}
-    yield backend._vocabulary
+    assert backend.vocabulary.markers == {"<issue_closed>"}
+    yield backend.vocabulary
     backend.close()
 
 

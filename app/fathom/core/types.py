@@ -193,12 +193,19 @@ class Trajectory(Struct, frozen=True):
 
 
 class EngineSpec(Struct, frozen=True):
-    """Which model a session runs on, as plain data. ``model`` is a path of a GGUF or of an MLX folder."""
+    """Which model a session runs on, as plain data. ``model`` is a path of a GGUF or of an MLX folder.
+
+    From ``gpu_layers`` on the fields are llama.cpp's; other backends do not look at them.
+    """
 
     backend: str = "llamacpp"
     model: str = ""
     context_tokens: int = 0  # 0: the profile decides
     profile: str = ""  # "": found from the model's metadata
+    gpu_layers: int = -1  # on the graphics card; -1: all
+    kv_type: Literal["f16", "q8_0"] = "f16"  # q8_0: half the memory, slower on a processor
+    flash_attention: bool = True
+    batch_tokens: int = 0  # of a prompt computed at once; 0: 512
 
 
 class EngineInfo(Struct, frozen=True):

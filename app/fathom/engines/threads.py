@@ -31,6 +31,12 @@ class ThreadGovernor:
         """Compute with all threads, for a generation that must be repeatable: the sums depend on their number."""
         self._change(self._all)
 
+    def use(self, threads: int) -> None:
+        """At most ``threads`` from now on."""
+        self._all = self.threads = threads
+        self._best, self._slow, self._since = float("inf"), 0, 0
+        self._set(threads)
+
     def decoded(self, seconds: float) -> None:
         """One token took ``seconds``."""
         self._since += 1

@@ -70,9 +70,12 @@ def choose(settings: Settings) -> Chosen:
     backend = backend_of(settings, path)
     profile = load_profile(EngineInfo(backend=backend, model=model.name, architecture=model.architecture))
     context = min(profile.context_tokens, model.context_length or profile.context_tokens)
+    layers = -1
     if isinstance(model, gguf.GgufHeader):
-        found = memory.fit(path.stat().st_size, memory.of_header(model), context, machine.look())
+        computer, shape, size = machine.look(), memory.of_header(model), path.stat().st_size
+        found = memory.fit(size, shape, context, computer)
         if found.state == "shorter":
             context = found.context_tokens
-    spec = EngineSpec(backend=backend, model=str(path), context_tokens=context, profile=profile.name)
+        layers = memory.gpu_layers(size, shape, context, computer)
+    spec = EngineSpec(backend=backend, model=str(path), context_tokens=context, profile=profile.name, gpu_layers=layers)
     return Chosen(spec, profile, bool(settings.model), model.name or path.stem)

@@ -167,6 +167,22 @@ def fit(
     return Fit(state=state, needs_bytes=needs, context_tokens=context_tokens)
 
 
+def gpu_layers(
+    weights_bytes: int, shape: Architecture | None, context_tokens: int, machine: Machine, *, kv_type: KvType = "f16"
+) -> int:
+    """How many layers of a model llama.cpp should put on the graphics cards: -1 for all of them, 0 for none.
+
+    The output counts as one layer more, as llama.cpp counts. Each card keeps its scratch memory and a reserve. With a
+    shared memory, and where nothing is known of the model, all: a part would gain nothing, or cannot be reckoned.
+    """
+    if shape is None or machine.unified or not machine.gpus:
+        return -1
+    scratch = needed_bytes(0, shape, 0, kv_type) + SPARE_BYTES
+    layer = weights_bytes / (shape.layers + 1) + kv_bytes(shape, context_tokens, kv_type) / shape.layers
+    count = sum(max(0, int((gpu.free_bytes - scratch) // layer)) for gpu in machine.gpus)
+    return -1 if count > shape.layers else count
+
+
 def gigabytes(number: float) -> str:
     """ "0.1 GB", "4.7 GB", "18.6 GB", "120 GB": as a person says it."""
     value = number / 1e9

@@ -168,3 +168,34 @@ def test_sizes_are_said_as_people_say_them() -> None:
         "20 MB",
     ]
     assert [memory.whole_gigabytes(n) for n in (5.3e9, 0.44e9, 0.99e9)] == ["5 GB", "0.4 GB", "1 GB"]
+
+
+def test_layers_go_to_the_graphics_card_as_far_as_they_fit() -> None:
+    def layers(*free: float, unified: bool = False) -> int:
+        cards = tuple(Gpu(name="card", total_bytes=24_000_000_000, free_bytes=int(size * 1e9)) for size in free)
+        machine = Machine(ram_bytes=32_000_000_000, free_bytes=16_000_000_000, gpus=cards, unified=unified)
+        return memory.gpu_layers(WEIGHTS_8B, QWEN3_8B, 8192, machine)
+
+    # a layer: 5,027,783,488 / 37 + 1,207,959,552 / 36 = 169,440,835; beside them 311,164,928 + 150e6 + 500e6
+    assert layers(24) == -1
+    assert layers(4.0) == 17  # (4e9 - 961,164,928) / 169,440,835 = 17.9
+    assert layers(2.0, 2.0) == 12  # 6 on each
+    assert layers(0.5) == 0
+    assert layers() == -1  # nothing to choose
+    assert layers(4.0, unified=True) == -1
+    assert memory.gpu_layers(WEIGHTS_8B, None, 8192, LAPTOP) == -1
+
+
+@given(free=st.integers(0, 12_000_000_000))
+def test_what_is_put_on_the_card_never_exceeds_it(free: int) -> None:
+    machine = Machine(
+        ram_bytes=32_000_000_000,
+        free_bytes=16_000_000_000,
+        gpus=(Gpu(name="card", total_bytes=12_000_000_000, free_bytes=free),),
+    )
+    layers = memory.gpu_layers(WEIGHTS_8B, QWEN3_8B, 8192, machine)
+    assert -1 <= layers <= 36
+    if layers == -1:
+        assert memory.needed_bytes(WEIGHTS_8B, QWEN3_8B, 8192) <= free
+    elif layers:
+        assert layers * WEIGHTS_8B / 37 + layers * memory.kv_bytes(QWEN3_8B, 8192) / 36 <= free

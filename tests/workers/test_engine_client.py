@@ -183,3 +183,33 @@ def test_a_bug_in_the_worker_ends_it_with_a_traceback(embedded_model: Path) -> N
         await engine.close()
 
     asyncio.run(main())
+
+
+def test_it_scores_a_text_switches_adapters_and_threads(embedded_model: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF" + bytes(100))
+
+    async def main() -> None:
+        engine = await EngineClient.start(EngineSpec(model=str(embedded_model), context_tokens=512), threads=2)
+        await engine.use_threads(1)
+        written = [event for event in await collect(engine, short(logprobs=True)) if isinstance(event, TokenDelta)]
+        ids = tuple(token for event in written for token in event.ids)
+        sampled = [value for event in written for value in event.logprobs]
+        again, exact = await engine.score(QUESTION, ids=ids, exact=True)
+        assert again == ids
+        assert list(exact) == pytest.approx(sampled, abs=1e-3)
+        likely, unlikely = [await engine.score(QUESTION, text=text) for text in (text_of(written), "zebra umbrella")]
+        assert sum(likely[1]) / len(likely[1]) > sum(unlikely[1]) / len(unlikely[1])
+        with pytest.raises(ModelFileError, match="not an adapter"):
+            await engine.use_adapter(str(bad))
+        await engine.use_adapter("")
+        with pytest.raises(EngineError, match="no tokens of this model"):
+            await engine.score(QUESTION, ids=(-1,))
+        scoring = asyncio.create_task(engine.score(QUESTION, text="word " * 400))
+        await asyncio.sleep(0)
+        scoring.cancel()
+        await asyncio.wait({scoring})
+        assert text_of(await collect(engine, short())) == text_of(written)
+        await engine.close()
+
+    asyncio.run(main())

@@ -24,6 +24,9 @@ REQUESTS: list[wire.Request] = [
         ),
     ),
     wire.CountTokens(id=4, messages=(Message(role="user", content="ü"),)),
+    wire.Score(id=5, messages=(Message(role="user", content="a"),), ids=(1, 2), exact=True),
+    wire.UseAdapter(id=6, path="a b.gguf"),
+    wire.UseThreads(id=7, threads=1),
     wire.Cancel(id=3),
     wire.Close(),
 ]
@@ -34,6 +37,8 @@ REPLIES: list[wire.Reply] = [
     wire.Generated(id=3, event=TokenDelta(text="\n", ids=(1,), logprobs=(-0.25,))),
     wire.Generated(id=3, event=GenerationFinished(reason="cancelled", usage=Usage(prompt_tokens=2))),
     wire.Counted(id=4, tokens=7),
+    wire.Scored(id=5, ids=(1, 2), logprobs=(-0.5, -1.0)),
+    wire.Done(id=6),
     wire.Failed(id=3, kind="EngineError", message="no"),
 ]
 

@@ -54,12 +54,17 @@ class LlamaCppAdapters:
     def use(self, context: Context, name: str | None, scale: float = 1.0) -> None:
         """Compute with the loaded adapter ``name`` in ``context``, with none of them for None.
 
-        Raises EngineError when it is not loaded; what was on stays on.
+        Raises EngineError when it is not loaded or llama.cpp refuses it; what was on stays on.
         """
         if name is not None and name not in self._loaded:
             raise EngineError(f"there is no adapter {name!r}; loaded: {', '.join(self._loaded) or 'none'}")
+        before = self.active, self.scale
         self.active, self.scale = name, scale
-        self.apply(context)
+        try:
+            self.apply(context)
+        except EngineError:
+            self.active, self.scale = before
+            raise
 
     def apply(self, context: Context) -> None:
         """Switch ``context`` to what is on."""

@@ -159,25 +159,40 @@ class MlxBackend:
         finally:
             batch.close()
 
-    def score(self, tokens: Sequence[int]) -> list[float]:
-        """Log-probabilities in nats of ``tokens[1:]``, each given all before it; shape (len(tokens) - 1,).
+    def score(
+        self,
+        tokens: Sequence[int],
+        start: int = 1,
+        *,
+        exact: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[float]:
+        """Log-probabilities in nats of ``tokens[start:]``, each given all before it; fewer after a cancel.
 
-        Computed in chunks with a cache of its own. Sampled log-probabilities agree within 1e-3 on the CPU. Raises
-        EngineError when the text is longer than the context.
+        Computed in chunks with a cache of its own. Sampled log-probabilities agree within 1e-3 on the CPU, with and
+        without ``exact``. Raises EngineError when the text is longer than the context.
         """
+        if start < 1:
+            raise ValueError("the first token has no log-probability: nothing stands before it")
         if len(tokens) > self.info.context_tokens:
             raise EngineError(
                 f"the text has {len(tokens)} tokens and does not fit into the context of {self.info.context_tokens}"
             )
         cache = _new_cache(self.model)
         scores: list[float] = []
-        for start in range(0, len(tokens) - 1, self._chunk):
-            part = list(tokens[start : min(start + self._chunk, len(tokens) - 1)])
+        for at in range(0, len(tokens) - 1, self._chunk):
+            if cancelled():
+                break
+            part = list(tokens[at : min(at + self._chunk, len(tokens) - 1)])
             logits = self._forward(part, cache)[0].astype(mx.float32)  # (T, V)
-            wanted = mx.array(tokens[start + 1 : start + 1 + len(part)])
+            wanted = mx.array(tokens[at + 1 : at + 1 + len(part)])
             chosen = mx.take_along_axis(logits, wanted[:, None], axis=-1)[:, 0]
             scores += (chosen - mx.logsumexp(logits, axis=-1)).tolist()
-        return scores
+        return scores[start - 1 :]
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from now on, 0 for the default: a core is left free while training runs."""
+        mlx_runtime.set_threads(threads)
 
     def use_adapter(self, name: str | None) -> None:
         """Compute with the loaded adapter ``name``, with none of them for None; what was cached is forgotten."""

@@ -206,6 +206,57 @@ class EngineClient:
             raise EngineError(f"the engine answered {type(reply).__name__} to a count")
         return reply.tokens
 
+    # --- beyond Engine: training, evaluation --------------------------------------------------------------------------
+
+    async def score(
+        self,
+        messages: Sequence[Message],
+        *,
+        prefill: str = "",
+        text: str = "",
+        ids: Sequence[int] = (),
+        exact: bool = False,
+    ) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """(ids, their log-probabilities in nats) of ``text``, or of ``ids``, as the assistant's next words.
+
+        ``exact``: token by token, as a generation computes, and as slow. Raises EngineError when the text does not fit,
+        or the backend cannot; EngineDied when the process is gone. Cancelling it stops it in the process.
+        """
+        reply = await self._ask(
+            wire.Score(
+                id=next(self._ids), messages=tuple(messages), prefill=prefill, text=text, ids=tuple(ids), exact=exact
+            )
+        )
+        assert isinstance(reply, wire.Scored)
+        return reply.ids, reply.logprobs
+
+    async def use_adapter(self, path: str) -> None:
+        """Compute with the LoRA adapter at ``path`` from now on, "" for none; the model is not loaded again.
+
+        Raises ModelFileError for a bad one; what was on then stays on.
+        """
+        await self._ask(wire.UseAdapter(id=next(self._ids), path=path))
+
+    async def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from now on, after the generation that runs; 0 for the backend's own choice."""
+        await self._ask(wire.UseThreads(id=next(self._ids), threads=threads))
+
+    async def _ask(self, message: wire.Request) -> wire.Reply:
+        """One request that has one reply."""
+        replies = self._expect(message.id)
+        answered = False
+        try:
+            await self._send(message)
+            reply = await self._receive(replies)
+            answered = True
+        finally:
+            self._pending.pop(message.id, None)
+            if not answered and not self.died.is_set():
+                self._stdin.write(wire.encode(wire.Cancel(id=message.id)) + b"\n")
+        if isinstance(reply, wire.Failed):
+            raise reply.error()
+        return reply
+
     async def close(self) -> None:
         """End the process: ask first, kill after two seconds. Safe to call twice."""
         self._closing = True

@@ -13,9 +13,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from fathom.core import registry
-from fathom.core.errors import EngineMissing, FathomError
+from fathom.core.errors import EngineError, EngineMissing, FathomError
 from fathom.core.events import EngineEvent, TokenDelta
 from fathom.core.protocols import Backend
 from fathom.engines import BACKENDS
@@ -141,5 +143,43 @@ def _answer(channel: Channel, inbox: _Inbox, backend: Backend, message: wire.Req
     elif isinstance(message, wire.Generate):
         for event in gathered(backend.generate(message.request, inbox.cancelled(message.id))):
             channel.send(wire.encode(wire.Generated(id=message.id, event=event)))
+    elif isinstance(message, wire.Score):
+        channel.send(wire.encode(_score(backend, message, inbox.cancelled(message.id))))
+    elif isinstance(message, wire.UseAdapter):
+        _use_adapter(backend, message)
+        channel.send(wire.encode(wire.Done(id=message.id)))
+    elif isinstance(message, wire.UseThreads):
+        _able(backend, "use_threads", "change its threads")(message.threads)
+        channel.send(wire.encode(wire.Done(id=message.id)))
     else:
         raise TypeError(f"unexpected message {type(message).__name__}")
+
+
+def _able(backend: Any, method: str, what: str) -> Any:
+    """What only some backends can; raises EngineError where this one cannot."""
+    found = getattr(backend, method, None)
+    if found is None:
+        raise EngineError(f"the backend {backend.info.backend} cannot {what}")
+    return found
+
+
+def _score(backend: Any, message: wire.Score, cancelled: Callable[[], bool]) -> wire.Scored:
+    score = _able(backend, "score", "tell the log-probabilities of a text")
+    prompt = backend.vocabulary.prompt(message.messages, message.prefill)
+    ids = message.ids or tuple(backend.vocabulary.tokenize(message.text, special=True))
+    if any(not 0 <= token < backend.vocabulary.size for token in ids):
+        raise EngineError("the text has ids that are no tokens of this model")
+    logprobs = score([*prompt, *ids], len(prompt), exact=message.exact, cancelled=cancelled)
+    return wire.Scored(id=message.id, ids=ids, logprobs=tuple(logprobs))
+
+
+def _use_adapter(backend: Any, message: wire.UseAdapter) -> None:
+    """Load the new one before the old one is given up: a bad adapter changes nothing."""
+    adapters = _able(backend, "adapters", "take an adapter")
+    before = adapters.active
+    name = str(message.id) if message.path else None
+    if name is not None:
+        adapters.load(name, Path(message.path))
+    backend.use_adapter(name)
+    if before is not None:
+        adapters.remove(before)

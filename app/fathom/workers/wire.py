@@ -37,15 +37,40 @@ class CountTokens(WireMessage, frozen=True):
     messages: tuple[Message, ...]
 
 
+class Score(WireMessage, frozen=True):
+    """The log-probabilities of ``ids`` as the assistant's next words after ``messages`` and ``prefill``.
+
+    Without ``ids`` of ``text``, tokenised. ``exact``: token by token, as a generation computes.
+    """
+
+    messages: tuple[Message, ...]
+    prefill: str = ""
+    text: str = ""
+    ids: tuple[int, ...] = ()
+    exact: bool = False
+
+
+class UseAdapter(WireMessage, frozen=True):
+    """Compute with the LoRA adapter at ``path`` (a GGUF; a folder for MLX) from now on; "" for none."""
+
+    path: str = ""
+
+
+class UseThreads(WireMessage, frozen=True):
+    """Compute with so many threads from now on; 0 for the backend's own choice."""
+
+    threads: int = 0
+
+
 class Cancel(WireMessage, frozen=True):
-    """Stop the generation ``id``; unknown or finished ids are ignored."""
+    """Stop the generation or the scoring ``id``; unknown or finished ids are ignored."""
 
 
 class Close(WireMessage, frozen=True):
     """End the process."""
 
 
-Request = Load | Generate | CountTokens | Cancel | Close
+Request = Load | Generate | CountTokens | Score | UseAdapter | UseThreads | Cancel | Close
 
 
 # --- from the engine ----------------------------------------------------------------------------------------------
@@ -67,6 +92,17 @@ class Generated(WireMessage, frozen=True):
 
 class Counted(WireMessage, frozen=True):
     tokens: int
+
+
+class Scored(WireMessage, frozen=True):
+    """Nats; one for each of ``ids``."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+class Done(WireMessage, frozen=True):
+    """What was asked for is done."""
 
 
 class Failed(WireMessage, frozen=True):
@@ -102,7 +138,7 @@ class Failed(WireMessage, frozen=True):
         return EngineError(self.message)
 
 
-Reply = Loading | Ready | Generated | Counted | Failed
+Reply = Loading | Ready | Generated | Counted | Scored | Done | Failed
 
 encode = msgspec.json.encode
 decode_request = msgspec.json.Decoder(Request).decode

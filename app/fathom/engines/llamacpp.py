@@ -19,6 +19,7 @@ from fathom.core.types import EngineInfo, EngineSpec, Message
 from fathom.engines.constrain import Constrainer
 from fathom.engines.generation import Generation, Reason, log_probability
 from fathom.engines.llamacpp_adapters import LlamaCppAdapters
+from fathom.engines.llamacpp_batch import Finished, LlamaCppBatch, room_for
 from fathom.engines.llamacpp_native import Cancelled, Context, SamplerChain, TokenBatch, lib, load_model
 from fathom.engines.llamacpp_tokens import LlamaCppVocabulary
 from fathom.engines.threads import ThreadGovernor
@@ -124,6 +125,46 @@ class LlamaCppBackend:
         """Compute with the loaded adapter ``name``, with none of them for None; what was cached is forgotten."""
         self.adapters.use(self._context, name, scale)
         self._forget()
+
+    def batch(self, width: int = 8, room_tokens: int = 0) -> LlamaCppBatch:
+        """Many generations at once, at most ``width`` of them in the same step; see :class:`LlamaCppBatch`.
+
+        They have a KV cache of ``room_tokens`` tokens of their own (0: as many as this engine's context), beside that
+        of ``generate``; rows that do not fit at the same time wait. An adapter must not be switched while it lives.
+        """
+        return LlamaCppBatch(
+            self._model,
+            self._spec,
+            self.vocabulary,
+            self.adapters,
+            row_tokens=self.info.context_tokens,
+            room_tokens=room_tokens or self.info.context_tokens,
+            width=width,
+            threads=self._all_threads,
+        )
+
+    def generate_batch(
+        self, requests: Sequence[GenerateRequest], cancelled: Callable[[], bool], width: int = 8, room_tokens: int = 0
+    ) -> Iterator[tuple[int, Finished]]:
+        """Run all ``requests``; yields (place in ``requests``, result) as each one ends.
+
+        The results hold ids and log-probabilities; these differ from a single run's as batches round otherwise (see
+        ``score``). ``room_tokens`` 0: for ``width`` rows of the largest, nothing shared. A cancel ends it at once: what
+        runs is dropped. Raises EngineError for a request with a grammar, or one that does not fit.
+        """
+        prompts = [self.vocabulary.prompt(request.messages, request.prefill) for request in requests]
+        sizes = [(len(prompt), request.max_tokens) for prompt, request in zip(prompts, requests, strict=True)]
+        batch = self.batch(width, room_tokens or room_for(sizes, width, self.info.context_tokens))
+        try:
+            places = {
+                batch.add_tokens(prompt, request): place
+                for place, (prompt, request) in enumerate(zip(prompts, requests, strict=True))
+            }
+            while batch.running and not cancelled():
+                for finished in batch.step(cancelled):
+                    yield places[finished.number], finished
+        finally:
+            batch.close()
 
     def score(
         self,

@@ -3,6 +3,8 @@
 The counts are exact: 600 steps of 800-token results and 80-token calls at K = 5. The seconds come from 30 turns with
 200-token results inside 8,192 tokens, played to the engine by turns (naive, strict, block) in one run. What the model
 writes is given, not generated, so that all three read the same trace; naive forgets the KV cache before each turn.
+The experimental shift is played in this process, beside an exact strict run: how far its next token's distribution is
+from the exact one (KL divergence in nats, mean and largest over the turns), and how often the likeliest token differs.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import asyncio
 import random
 import statistics
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from options import Options
 
 from fathom.core.events import GenerationFinished
 from fathom.core.protocols import GenerateRequest
-from fathom.core.types import EngineSpec, Message, Observation, Sampling, Step
+from fathom.core.types import EngineSpec, Message, Observation, Sampling, Step, Usage
 from fathom.prompting.context import conversation
 from fathom.prompting.formats import load_format
 from fathom.prompting.schedule import Sizes, choose_block, tokens_evaluated
@@ -30,7 +34,7 @@ GREEDY = Sampling(temperature=0, repeat_penalty=1.0)
 
 def measure(options: Options) -> dict[str, float]:
     """Tokens and seconds by name; means over turns."""
-    return counts() | asyncio.run(_replay(options.model))
+    return counts() | asyncio.run(_replay(options.model)) | shift(options.model)
 
 
 def counts() -> dict[str, float]:
@@ -107,6 +111,45 @@ async def _replay(model: Path) -> dict[str, float]:
     finally:
         await engine.close()
     return figures
+
+
+def shift(model: Path, turns: int = TURNS) -> dict[str, float]:
+    """Seconds, tokens and error of the experimental shift against exact strict retention."""
+    from fathom.engines.llamacpp import LlamaCppBackend
+
+    form, steps = load_format("hermes"), trace()
+    opening = (Message(role="system", content="You answer questions."), Message(role="user", content="What is it?"))
+    seconds, evaluated, divergences, changed = [], [], [], []
+    exact = LlamaCppBackend(EngineSpec(model=str(model), context_tokens=CONTEXT))
+    moved = LlamaCppBackend(EngineSpec(model=str(model), context_tokens=CONTEXT, shift_memory=True))
+    try:
+        for turn in range(1, turns + 1):
+            view = conversation(form, opening, steps[: turn - 1], KEEP, 0)
+            right, _usage = _next(exact, view)
+            found, usage = _next(moved, view)
+            divergences.append(float((np.exp(right) * (right - found)).sum()))
+            changed.append(right.argmax() != found.argmax())
+            seconds.append(usage.prefill_seconds)
+            evaluated.append(usage.prompt_tokens - usage.reused_tokens)
+    finally:
+        exact.close()
+        moved.close()
+    return {
+        "seconds_per_turn_shift": round(statistics.mean(seconds), 3),
+        "replay_tokens_per_turn_shift": round(statistics.mean(evaluated), 1),
+        "shift_kl_mean": round(statistics.mean(divergences), 5),
+        "shift_kl_max": round(max(divergences), 5),
+        "shift_top1_changed": round(statistics.mean(changed), 3),
+    }
+
+
+def _next(backend: Any, messages: tuple[Message, ...]) -> tuple[Any, Usage]:
+    """(log-probabilities of the token after ``messages``, shape (V,); the cost)."""
+    request = GenerateRequest(messages=messages, max_tokens=1, sampling=GREEDY)
+    usage = list(backend.generate(request, lambda: False))[-1].usage
+    logits = backend.last_logits().astype(np.float64)
+    highest = logits.max()
+    return logits - highest - np.log(np.exp(logits - highest).sum()), usage
 
 
 async def _read(engine: EngineClient, messages: tuple[Message, ...]) -> GenerationFinished:

@@ -180,3 +180,49 @@ def test_a_cancelled_score_is_short_and_leaves_the_engine_usable(backend: Any) -
 def test_a_generation_still_ends_after_all_this(backend: Any) -> None:
     request = GenerateRequest(messages=(QUESTION,), max_tokens=3, sampling=GREEDY)
     assert isinstance(list(backend.generate(request, lambda: False))[-1], GenerationFinished)
+
+
+# --- shifting, experimental ---------------------------------------------------------------------------------------
+
+
+def test_the_cut_is_the_result_that_left() -> None:
+    from fathom.engines.llamacpp_shift import Cut, find_cut
+
+    before, result, after = list(range(50)), list(range(1000, 1100)), list(range(300, 360))
+    blank = [7, 8, 9]
+    assert find_cut(before + result + after, before + blank + after + [1, 2]) == Cut(common=50, start=53, end=150)
+    assert find_cut(before + result + after, before + after) == Cut(common=50, start=50, end=150)
+    assert find_cut(before + result + after, before + result + after + [1, 2]) is None  # only more of it
+    assert find_cut(before + result + after, before + blank + after[:10]) is None  # too little to be sure
+    assert find_cut(before + result[:5] + after, before + blank + after) is None  # not worth it
+    assert find_cut(before + result + after, list(range(60, 160))) is None
+    assert find_cut([], before) is None
+
+
+def test_shifting_computes_less_and_is_never_under_log_probabilities(embedded_model: Path) -> None:
+    from fathom.engines.llamacpp import LlamaCppBackend
+
+    def view(result: str) -> tuple[Message, ...]:
+        return (
+            QUESTION,
+            Message(role="assistant", content="I search for it."),
+            Message(role="user", content=result),
+            Message(role="assistant", content="I have found a list of rivers, and look at the longest of them now."),
+            Message(role="user", content="The Volga is the longest river of Europe. It ends in the Caspian Sea."),
+        )
+
+    spec = EngineSpec(model=str(embedded_model), context_tokens=512, shift_memory=True)
+    backend = LlamaCppBackend(spec, threads=1)
+
+    def read(messages: tuple[Message, ...], **options: Any) -> Any:
+        request = GenerateRequest(messages=messages, max_tokens=2, sampling=GREEDY, **options)
+        return list(backend.generate(request, lambda: False))[-1].usage
+
+    full, short = view("The Danube and the Rhine are rivers. " * 15), view("[left out]")
+    read(full)
+    shifted = read(short)
+    assert shifted.reused_tokens == shifted.prompt_tokens - 1  # all but the token whose logits are asked for
+    assert backend._shifted
+    asked = read(short, logprobs=True)
+    assert asked.reused_tokens == 0 and not backend._shifted
+    backend.close()

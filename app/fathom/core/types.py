@@ -206,6 +206,7 @@ class EngineSpec(Struct, frozen=True):
     kv_type: Literal["f16", "q8_0"] = "f16"  # q8_0: half the memory, slower on a processor
     flash_attention: bool = True
     batch_tokens: int = 0  # of a prompt computed at once; 0: 512
+    shift_memory: bool = False  # experimental: cut old results out of the KV cache instead of computing again
 
 
 class EngineInfo(Struct, frozen=True):

@@ -7,10 +7,14 @@ nothing of pipes, agents or tools.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from fathom.core.errors import EngineError
 from fathom.core.events import EngineEvent, GenerationFinished, PrefillProgress
@@ -21,9 +25,12 @@ from fathom.engines.generation import Generation, Reason, log_probability
 from fathom.engines.llamacpp_adapters import LlamaCppAdapters
 from fathom.engines.llamacpp_batch import Finished, LlamaCppBatch, room_for
 from fathom.engines.llamacpp_native import Cancelled, Context, SamplerChain, TokenBatch, lib, load_model
+from fathom.engines.llamacpp_shift import find_cut
 from fathom.engines.llamacpp_tokens import LlamaCppVocabulary
 from fathom.engines.threads import ThreadGovernor
 from fathom.weights import gguf
+
+log = logging.getLogger(__name__)
 
 DEFAULT_CONTEXT_TOKENS = 8192
 CHUNK_TOKENS = 256  # prefill is told and can be stopped after each
@@ -67,6 +74,10 @@ class LlamaCppBackend:
         self.adapters = LlamaCppAdapters(self._model, header.architecture)
         self._constrainer = Constrainer(self.vocabulary)
         self._cached: list[int] = []  # the tokens whose keys and values are in the cache
+        self._shifted = False  # keys and values in the cache were moved, not computed where they stand
+        self._may_shift = spec.shift_memory and bool(lib.llama_memory_can_shift(self._context.memory))
+        if spec.shift_memory:
+            log.warning("the KV cache is shifted: experimental, what the model writes may change")
         self._one = (lib.llama_token * self._context.batch_tokens)()
         gpu = bool(lib.llama_supports_gpu_offload()) and spec.gpu_layers != 0
         self.info = EngineInfo(
@@ -208,6 +219,10 @@ class LlamaCppBackend:
                     scores.append(log_probability(self._context.logits(place), wanted))
         return scores
 
+    def last_logits(self) -> npt.NDArray[np.float32]:
+        """A copy of the logits after the last token that was computed, shape (V,); right after a generation only."""
+        return self._context.logits(-1).copy()
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _run(
@@ -216,6 +231,10 @@ class LlamaCppBackend:
         reason: Reason = "cancelled"
         started = time.perf_counter()
         try:
+            if self._shifted and generation.request.logprobs:
+                self._forget()
+            elif self._may_shift and not generation.request.logprobs:
+                self._shift(prompt)
             reused = self._keep_prefix(prompt)
             generation.reused = reused
             yield PrefillProgress(done=reused, total=len(prompt), reused=reused)
@@ -249,6 +268,16 @@ class LlamaCppBackend:
             yield rest
         yield GenerationFinished(reason=reason, usage=generation.usage(time.perf_counter() - started))
 
+    def _shift(self, prompt: list[int]) -> None:
+        """Experimental: cut out of the cache what ``prompt`` leaves out, and move up what follows."""
+        while (cut := find_cut(self._cached, prompt)) is not None:
+            memory = self._context.memory
+            if not lib.llama_memory_seq_rm(memory, 0, cut.start, cut.end):
+                return
+            lib.llama_memory_seq_add(memory, 0, cut.end, -1, cut.start - cut.end)
+            self._cached[cut.common : cut.end] = prompt[cut.common : cut.start]
+            self._shifted = True
+
     def _keep_prefix(self, prompt: list[int]) -> int:
         """Cut the cache back to what it shares with ``prompt``; its last token is computed anew, for its logits."""
         common = 0
@@ -265,6 +294,7 @@ class LlamaCppBackend:
     def _forget(self) -> None:
         lib.llama_memory_clear(self._context.memory, True)
         self._cached.clear()
+        self._shifted = False
 
     def _decode(self, tokens: Sequence[int]) -> None:
         """Compute ``tokens``, at most a batch, and add them to the cache; the logits are those after the last."""

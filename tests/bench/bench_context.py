@@ -128,7 +128,7 @@ def shift(model: Path, turns: int = TURNS) -> dict[str, float]:
             right, _usage = _next(exact, view)
             found, usage = _next(moved, view)
             divergences.append(float((np.exp(right) * (right - found)).sum()))
-            changed.append(right.argmax() != found.argmax())
+            changed.append(float(right.argmax() != found.argmax()))
             seconds.append(usage.prefill_seconds)
             evaluated.append(usage.prompt_tokens - usage.reused_tokens)
     finally:

@@ -173,6 +173,8 @@ def test_sampled_log_probabilities_are_the_scores_of_the_text(tiny: Any) -> None
     assert all(value <= 0 and math.isfinite(value) for value in scores)
     with pytest.raises(EngineError, match="300 tokens"):
         tiny.score([5] * 300)
+    assert tiny.score(prompt + ids, len(prompt)) == scores[len(prompt) - 1 :]
+    assert len(tiny.score(prompt + ids, cancelled=lambda: True)) == 0
 
 
 def test_a_batch_says_what_one_by_one_says(tiny: Any) -> None:

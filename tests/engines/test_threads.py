@@ -65,3 +65,16 @@ def test_a_repeatable_generation_gets_all_threads() -> None:
         watched.decoded(1.0)
     watched.all()
     assert told == [3, 4]
+
+
+def test_the_number_can_be_changed_from_outside() -> None:
+    watched, told = governor(4)
+    watched.use(3)
+    assert (told, watched.threads) == ([3], 3)
+    for _ in range(5):
+        watched.decoded(0.02)  # slower with fewer, and no collapse
+    assert watched.threads == 3
+    for _ in range(SLOW_TOKENS):
+        watched.decoded(0.2)
+    watched.all()
+    assert (told, watched.threads) == ([3, 2, 3], 3)

@@ -152,7 +152,7 @@ class LlamaCppBatch:
     def step(self, cancelled: Callable[[], bool] = lambda: False) -> list[Finished]:
         """Compute one token for each writing row and pieces of the waiting prompts; the rows that ended with it.
 
-        After a cancel in the middle of it nothing has changed: the same step can be made again.
+        After a cancel in the middle of it no row has a token more: the same step can be made again.
         """
         with self._context.stopped_by(cancelled):
             try:

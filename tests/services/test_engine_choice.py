@@ -19,6 +19,7 @@ from fathom.services import engine_choice
 from fathom.services.engine_choice import backend_of, choose
 from fathom.services.engine_service import EngineService
 from fathom.services.mlx_install import MlxInstall
+from fathom.weights.memory import Gpu, Machine
 
 needs_mlx = pytest.mark.mlx
 
@@ -112,3 +113,20 @@ def test_the_service_says_why_mlx_cannot_be_had(
         await service.close()
 
     asyncio.run(main())
+
+
+def test_as_many_layers_go_to_the_graphics_card_as_it_has_room_for(
+    embedded_model: Path, fathom_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def layers(free_bytes: int | None) -> int:
+        cards = () if free_bytes is None else (Gpu(name="card", total_bytes=8_000_000_000, free_bytes=free_bytes),)
+        computer = Machine(ram_bytes=16_000_000_000, free_bytes=12_000_000_000, gpus=cards)
+        monkeypatch.setattr("fathom.services.machine.look", lambda: computer)
+        return choose(Settings(model=str(embedded_model))).spec.gpu_layers
+
+    assert layers(None) == -1
+    assert layers(6_000_000_000) == -1
+    # logits 512 x 49,152 x 4 = 100,663,296, with the process and the reserve 750,663,296; a layer holds
+    # 98 MB / 31 of weights and 188,743,680 / 30 of context: some 9.4 MB
+    assert 4 <= layers(800_000_000) <= 6
+    assert layers(700_000_000) == 0

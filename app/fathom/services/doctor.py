@@ -21,7 +21,7 @@ from fathom.core.types import EngineInfo, EngineSpec, Message, Sampling, Struct
 from fathom.prompting.profiles import load_profile
 from fathom.services import machine
 from fathom.services.engine_build import EngineBuild
-from fathom.services.engine_choice import model_path, read_model
+from fathom.services.engine_choice import graphics_layers, model_path, read_model
 from fathom.services.mlx_install import MlxInstall
 from fathom.store.database import open_database
 from fathom.tools.sandbox import self_test
@@ -141,7 +141,10 @@ async def _engine(settings: Settings) -> Check:
             )
         header = gguf.read_header(path)
         profile = load_profile(EngineInfo(backend="llamacpp", model=header.name, architecture=header.architecture))
-        client = await EngineClient.start(EngineSpec(model=str(path), context_tokens=512, profile=profile.name))
+        spec = EngineSpec(
+            model=str(path), context_tokens=512, profile=profile.name, gpu_layers=graphics_layers(header, 512)
+        )
+        client = await EngineClient.start(spec)
         try:
             speed = await _test_sentence(client)
         finally:

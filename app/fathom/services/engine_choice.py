@@ -55,6 +55,15 @@ def model_path(settings: Settings) -> Path | None:
     return Path(settings.model) if settings.model else embedded.locate()
 
 
+def graphics_layers(
+    model: gguf.GgufHeader | mlx_folder.MlxFolder, context_tokens: int, computer: memory.Machine | None = None
+) -> int:
+    """``EngineSpec.gpu_layers`` for a model, by the free memory of the graphics cards (looked up when not given)."""
+    if not isinstance(model, gguf.GgufHeader):
+        return -1
+    return memory.gpu_layers(model.file_bytes, memory.of_header(model), context_tokens, computer or machine.look())
+
+
 def choose(settings: Settings) -> Chosen:
     """What to load. Raises ModelFileError when there is no model, or one that cannot be loaded."""
     path = model_path(settings)
@@ -70,12 +79,11 @@ def choose(settings: Settings) -> Chosen:
     backend = backend_of(settings, path)
     profile = load_profile(EngineInfo(backend=backend, model=model.name, architecture=model.architecture))
     context = min(profile.context_tokens, model.context_length or profile.context_tokens)
-    layers = -1
+    computer = machine.look()
     if isinstance(model, gguf.GgufHeader):
-        computer, shape, size = machine.look(), memory.of_header(model), path.stat().st_size
-        found = memory.fit(size, shape, context, computer)
+        found = memory.fit(path.stat().st_size, memory.of_header(model), context, computer)
         if found.state == "shorter":
             context = found.context_tokens
-        layers = memory.gpu_layers(size, shape, context, computer)
+    layers = graphics_layers(model, context, computer)
     spec = EngineSpec(backend=backend, model=str(path), context_tokens=context, profile=profile.name, gpu_layers=layers)
     return Chosen(spec, profile, bool(settings.model), model.name or path.stem)

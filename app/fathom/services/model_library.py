@@ -21,7 +21,7 @@ from fathom.core.settings import Settings
 from fathom.core.types import EngineInfo, EngineSpec, Session, Struct
 from fathom.engines import BACKENDS
 from fathom.prompting.profiles import Profile, load_profile
-from fathom.services import machine, pace
+from fathom.services import engine_choice, machine, pace
 from fathom.services.downloads import Download, Downloads
 from fathom.services.engine_service import EngineService
 from fathom.services.pace import Pace, Probe
@@ -358,7 +358,13 @@ class ModelLibrary:
                 client, _profile_of = await self._engine.ready_or_raise()
                 found = await pace.probe(client, limit_s)
             else:
-                spec = EngineSpec(backend=model.backend, model=model.path, context_tokens=TRY_CONTEXT)
+                header = await asyncio.to_thread(engine_choice.read_model, Path(model.path))
+                spec = EngineSpec(
+                    backend=model.backend,
+                    model=model.path,
+                    context_tokens=TRY_CONTEXT,
+                    gpu_layers=await asyncio.to_thread(engine_choice.graphics_layers, header, TRY_CONTEXT),
+                )
                 other = await EngineClient.start(spec)
                 try:
                     found = await pace.probe(other, limit_s)

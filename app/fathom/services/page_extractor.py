@@ -15,6 +15,7 @@ from fathom.core.errors import EngineError, ToolError, UserError
 from fathom.core.events import TokenDelta
 from fathom.core.protocols import Engine, GenerateRequest
 from fathom.core.types import EngineSpec, Message, Sampling
+from fathom.services.engine_choice import graphics_layers
 from fathom.weights import gguf
 from fathom.workers.client import EngineClient
 
@@ -51,7 +52,8 @@ class EngineExtractor:
         async def start() -> Engine:
             header = await asyncio.to_thread(gguf.read_header, path)
             context = min(CONTEXT_TOKENS, header.context_length or CONTEXT_TOKENS)
-            return await EngineClient.start(EngineSpec(model=str(path), context_tokens=context))
+            layers = await asyncio.to_thread(graphics_layers, header, context)
+            return await EngineClient.start(EngineSpec(model=str(path), context_tokens=context, gpu_layers=layers))
 
         return cls(start)
 

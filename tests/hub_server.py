@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: file.cut_after])
             self.wfile.flush()
             self.hub.standing.set()
-            file.hold.wait(30)
+            file.hold.wait(300)
             self.close_connection = True
         elif file.cuts:
             file.cuts -= 1

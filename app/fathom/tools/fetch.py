@@ -50,7 +50,7 @@ async def fetch(url: str, policy: FetchPolicy, *, any_kind: bool = False) -> Pag
             return await _follow(url, policy, any_kind, deadline, started)
     except TimeoutError:
         within = (deadline.when() or started) - started
-        said = "its redirects did not end" if within < policy.total_s else "it did not answer"
+        said = "its redirects did not end" if within < policy.total_s - 1e-3 else "it did not answer"
         raise ToolError(f"{url} was given up: {said} within {within:g} s") from None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -105,6 +107,11 @@ async def _download(services: Services, arguments: argparse.Namespace) -> int:
     print(f"{entry.name}, {memory.gigabytes(entry.bytes)}, {entry.licence}, from {downloads.host}", file=sys.stderr)
     item = downloads.add(entry)
     end = downloads.subscribe(_progress_line())
+    task = asyncio.current_task()
+    assert task is not None
+    # Python listens to SIGINT only where it was not ignored at the start, as it is in a script's background
+    with suppress(NotImplementedError):  # Windows: KeyboardInterrupt ends the command
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
     try:
         item = await downloads.wait(item.id)
     except asyncio.CancelledError:

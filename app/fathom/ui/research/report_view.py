@@ -95,7 +95,7 @@ class ReportView(QWidget):
         self.empty = EmptyState("flag", "", "")
         self.label = Label("Short answer", "title", theme.BOLD, fit=True)  # the report's own first heading
         self.badges = {
-            "backed": Badge("ok", "Backed by a saved passage", "green"),
+            "backed": Badge("ok", "Stands in a saved passage", "green"),
             "not": Badge("no", "No saved passage contains it", "red"),
             "none": Badge("half", "None was found", "orange"),
         }

@@ -18,7 +18,7 @@ run:  ## set up and open the window (make run CUDA=1 for NVIDIA cards)
 test:  ## set up and run all tests (make test ARGS="-k library")
 	$(BOOTSTRAP) test $(ARGS)
 
-check:  ## lint, types and floors
+check: setup  ## lint, types and floors (types need the engine installed)
 	$(BOOTSTRAP) check
 
 bench: setup  ## speed: a table and, as the last line, one JSON object

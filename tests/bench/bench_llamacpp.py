@@ -15,20 +15,20 @@ import statistics
 import time
 from pathlib import Path
 
-from bench_engine import CONTEXT, GREEDY, MESSAGES, PAIRS, TOKENS, RawLoop, _engine_run
+from bench_engine import CONTEXT, MESSAGES, PAIRS, TOKENS
 from options import Options
+from twins import COMMAND, GREEDY, decode_pairs, finished, medians, raw
 
 from fathom.core.events import GenerationFinished, PrefillProgress, TokenDelta
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineSpec, Message
-from fathom.engines.llamacpp_tokens import LlamaCppVocabulary
-from fathom.weights.gguf import read_header
 from fathom.workers.client import EngineClient
 
 TARGETS = {
     "llamacpp_decode_ratio": ("at least", 0.97),
     "llamacpp_prefill_ratio": ("at least", 0.97),
     "constrained_overhead_pct": ("at most", 10.0),
+    "constrained_against_its_will_pct": ("at most", 10.0),
     "cancel_prefill_ms": ("at most", 300.0),
 }
 SENTENCE = "The quick brown fox jumps over the lazy dog and runs along the river to the old stone bridge. "
@@ -52,6 +52,9 @@ _SCHEMA = {
 GRAMMAR = (
     'start: THOUGHT "<tool_call>\\n" body "\\n</tool_call>"\nTHOUGHT: /[^<]*/\n' + f"body: %json {json.dumps(_SCHEMA)}"
 )
+
+# What the model wants to write is nearly never allowed: a mask is made for almost every token.
+CONTRARY = "start: /[A-Z ]{600}/"
 
 
 def _examples(question: str) -> tuple[Message, ...]:
@@ -91,16 +94,22 @@ async def _constrained(engine: EngineClient) -> dict[str, float]:
     messages = _examples("What is the largest lake of Canada?")
     free = GenerateRequest(messages=messages, max_tokens=200, sampling=GREEDY, stop=("</tool_call>",))
     held = GenerateRequest(messages=messages, max_tokens=200, sampling=GREEDY, grammar=GRAMMAR, stop=("</tool_call>",))
-    for request in (free, held):
+    contrary = GenerateRequest(messages=MESSAGES, max_tokens=100, sampling=GREEDY, grammar=CONTRARY)
+    willing = GenerateRequest(messages=MESSAGES, max_tokens=100, sampling=GREEDY)
+    for request in (free, held, contrary, willing):
         await _write(engine, request)
-    overheads, same = [], []
+    overheads, against, same = [], [], []
     for _ in range(PAIRS):
         free_s, free_text, free_tokens = await _write(engine, free)
         held_s, held_text, held_tokens = await _write(engine, held)
         overheads.append(100 * (held_s / held_tokens / (free_s / free_tokens) - 1))
         same.append(held_text == free_text)
+        willing_s, _text, willing_tokens = await _write(engine, willing)
+        contrary_s, _text, contrary_tokens = await _write(engine, contrary)
+        against.append(100 * (contrary_s / contrary_tokens / (willing_s / willing_tokens) - 1))
     return {
         "constrained_overhead_pct": round(statistics.median(overheads), 2),
+        "constrained_against_its_will_pct": round(statistics.median(against), 2),
         "constrained_tokens": held_tokens,
         "constrained_same_text": statistics.mean(same),
     }
@@ -124,39 +133,22 @@ async def _cancel(engine: EngineClient) -> float:
 
 
 async def _measure(path: Path) -> dict[str, float]:
-    threads = os.cpu_count() or 1
-    raw = RawLoop(path, threads)
-    vocabulary = LlamaCppVocabulary(raw.vocab, read_header(path).chat_template)
-    engine = await EngineClient.start(EngineSpec(model=str(path), context_tokens=CONTEXT), threads=threads)
-    decode, prefill, same, speeds = [], [], [], []
-    prompt, tokens = vocabulary.prompt(MESSAGES), TOKENS
+    spec = EngineSpec(model=str(path), context_tokens=CONTEXT)
+    engine = await EngineClient.start(spec, threads=os.cpu_count() or 1, command=COMMAND)
     try:
-        _, ids = raw.run(prompt, tokens)  # warm-up of both, and how far the text goes
-        tokens = next((place for place, token in enumerate(ids) if token in vocabulary.eog), tokens)
-        await _engine_run(engine, tokens)
-        for _ in range(PAIRS):
-            raw_speed, ids = raw.run(prompt, tokens)
-            speed, text, made = await _engine_run(engine, tokens)
-            decode.append(speed / raw_speed)
-            speeds.append(speed)
-            expected = b"".join(vocabulary.piece(token) for token in ids).decode("utf-8", errors="replace")
-            same.append(made == tokens and text == expected)
-        for number in range(PAIRS):
+        figures = medians(await decode_pairs(engine, MESSAGES, TOKENS, PAIRS), "llamacpp")
+        prefill = []
+        for number in range(-1, PAIRS):
             long = (Message(role="user", content=f"{number}. {SENTENCE * PREFILL_REPEATS}"),)
-            raw_s = raw.read(vocabulary.prompt(long))
-            prefill.append(raw_s / await _prefill(engine, long))
-        figures = {
-            "llamacpp_decode_ratio": round(statistics.median(decode), 4),
-            "llamacpp_prefill_ratio": round(statistics.median(prefill), 4),
-            "llamacpp_tokens_per_s": round(statistics.median(speeds), 1),
-            "llamacpp_same_text": statistics.mean(same),
-        }
+            usage, _text = await finished(engine.generate(raw(long, 0)))
+            ratio = usage.prefill_seconds / await _prefill(engine, long)
+            prefill += [ratio] if number >= 0 else []  # the first one warms up
+        figures["llamacpp_prefill_ratio"] = round(statistics.median(prefill), 4)
         figures |= await _constrained(engine)
         figures["cancel_prefill_ms"] = await _cancel(engine)
         return figures
     finally:
         await engine.close()
-        raw.close()
 
 
 def measure(options: Options) -> dict[str, float]:

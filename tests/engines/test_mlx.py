@@ -103,6 +103,32 @@ def test_greedy_and_a_seed_repeat_themselves_with_and_without_the_cache(tiny: An
     assert len(drawn) == 3
 
 
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_a_step_ahead_writes_what_one_step_after_the_other_writes(tiny: Any, penalty: float) -> None:
+    greedy = Sampling(temperature=0, repeat_penalty=penalty)
+    likeliest = Sampling(temperature=1.0, top_k=1, repeat_penalty=penalty)  # drawn after each step, on a CPU
+    tiny.use_adapter(None)
+    ahead = run(tiny, sampling=greedy, logprobs=True, max_tokens=30)
+    tiny.use_adapter(None)
+    after = run(tiny, sampling=likeliest, logprobs=True, max_tokens=30)
+    assert ids_of(ahead) == ids_of(after)
+    assert logprobs_of(ahead) == pytest.approx(logprobs_of(after), abs=1e-4)
+    assert end_of(ahead).usage.completion_tokens == end_of(after).usage.completion_tokens
+
+
+def test_what_was_computed_ahead_and_not_wanted_does_not_stay(tiny: Any) -> None:
+    wanted = ids_of(run(tiny, logprobs=True))
+    for tokens in (1, 2, 7):
+        events = tiny.generate(request(logprobs=True), lambda: False)
+        seen = 0
+        for event in events:
+            seen += isinstance(event, TokenDelta)
+            if seen == tokens:
+                break
+        events.close()
+        assert ids_of(run(tiny, logprobs=True)) == wanted
+
+
 def test_the_next_turn_computes_only_what_is_new(tiny: Any) -> None:
     first = run(tiny)
     answer = Message(role="assistant", content=text_of(first))

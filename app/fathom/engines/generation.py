@@ -43,6 +43,11 @@ class Generation:
         self._decoder = TextDecoder(request.stop)
         self._waiting: list[int] = []  # ids whose text is not complete yet
 
+    @property
+    def left(self) -> int:
+        """How many tokens may still follow; 0 once it is over."""
+        return 0 if self.reason is not None else self._max_tokens - self._count
+
     def penalize(self, logits: npt.NDArray[np.float32]) -> None:
         """Keskar et al. 2019, over the tokens of this generation; in place, and only where it changes something."""
         if self._seen:

@@ -33,7 +33,9 @@ from fathom.weights import gguf
 log = logging.getLogger(__name__)
 
 DEFAULT_CONTEXT_TOKENS = 8192
-CHUNK_TOKENS = 256  # prefill is told and can be stopped after each
+CHUNK_S = 4.0  # about so long a prompt is read on a processor before its progress is told
+CHUNK_TOKENS = 128  # at least so many are read at once: fewer are slower each
+WEIGHTS_PER_S = 20e9  # weights times tokens that a core reads of a prompt: measured on two cores of a server
 SCORE_TOKENS = 128  # whose logits, (128, V), are held at once
 
 
@@ -67,7 +69,8 @@ class LlamaCppBackend:
             self._scored = TokenBatch(SCORE_TOKENS)
             closing.callback(self._scored.close)
             self._closing = closing.pop_all()
-        self._chunk = min(CHUNK_TOKENS, self._context.batch_tokens)
+        gpu = bool(lib.llama_supports_gpu_offload()) and spec.gpu_layers != 0
+        self._chunk = self._context.batch_tokens if gpu else self._processor_chunk()
         self._threads = ThreadGovernor(
             self._all_threads, lambda now: lib.llama_set_n_threads(self._context.handle, now, self._all_threads)
         )
@@ -79,7 +82,6 @@ class LlamaCppBackend:
         if spec.shift_memory:
             log.warning("the KV cache is shifted: experimental, what the model writes may change")
         self._one = (lib.llama_token * self._context.batch_tokens)()
-        gpu = bool(lib.llama_supports_gpu_offload()) and spec.gpu_layers != 0
         self.info = EngineInfo(
             backend="llamacpp",
             model=header.name or path.stem,
@@ -267,6 +269,12 @@ class LlamaCppBackend:
         if rest is not None:
             yield rest
         yield GenerationFinished(reason=reason, usage=generation.usage(time.perf_counter() - started))
+
+    def _processor_chunk(self) -> int:
+        """Tokens between two words of progress: fixed for a model, so that the same prompt gives the same sums."""
+        weights = int(lib.llama_model_n_params(self._model)) or 1
+        fitting = int(CHUNK_S * WEIGHTS_PER_S * self._all_threads / weights)
+        return min(self._context.batch_tokens, max(CHUNK_TOKENS, 1 << max(fitting, 1).bit_length() - 1))
 
     def _shift(self, prompt: list[int]) -> None:
         """Experimental: cut out of the cache what ``prompt`` leaves out, and move up what follows."""

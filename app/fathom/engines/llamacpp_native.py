@@ -121,6 +121,7 @@ class Context:
             raise EngineError(f"llama.cpp cannot make a context of {tokens} tokens: {log.why()}")
         self.memory: Any = lib.llama_get_memory(self.handle)
         self.tokens = int(lib.llama_n_ctx(self.handle))
+        self._rows: dict[int, npt.NDArray[np.float32]] = {}
         self._vocabulary_size = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model)))
         # llama.cpp asks this before every node of the graph, some thousand times a token: a Python function would cost
         # a tenth of the speed. strlen over a shared buffer is a native "is the flag set?": "" is false, "x" is true.
@@ -158,7 +159,11 @@ class Context:
 
     def logits(self, place: int) -> npt.NDArray[np.float32]:
         """The logits of a place of the last batch (-1: the last), shape (V,), in llama.cpp's own memory."""
-        return np.ctypeslib.as_array(lib.llama_get_logits_ith(self.handle, place), shape=(self._vocabulary_size,))
+        row = lib.llama_get_logits_ith(self.handle, place)
+        address = ctypes.addressof(row.contents)
+        if address not in self._rows:  # it stays where it is from token to token, and to wrap it takes long
+            self._rows[address] = np.ctypeslib.as_array(row, shape=(self._vocabulary_size,))
+        return self._rows[address]
 
     def close(self) -> None:
         """Free it."""

@@ -7,6 +7,7 @@ tools. Written for mlx 0.32 and mlx-lm 0.32.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import time
@@ -21,6 +22,7 @@ from fathom.core.errors import EngineError, ModelFileError
 from fathom.core.events import EngineEvent, GenerationFinished, PrefillProgress
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineInfo, EngineSpec, Message
+from fathom.engines import mlx_ahead
 from fathom.engines.constrain import Constrainer
 from fathom.engines.generation import Generation, Reason
 from fathom.engines.json_tokens import JsonVocabulary
@@ -104,23 +106,17 @@ class MlxBackend:
         room = self._room(len(prompt))
         constraint = self._constrainer.constraint(request.grammar) if request.grammar else None
         generation = Generation(request, constraint, min(request.max_tokens, room), len(prompt))
-        sampler = Sampler(request.sampling)
         started = time.perf_counter()
         generation.reused = reused = self._keep_prefix(prompt)
         yield PrefillProgress(done=reused, total=len(prompt), reused=reused)
-        logits: npt.NDArray[np.float32] | None = None
+        logits: Any = None
         while len(self._cached) < len(prompt) and not cancelled():
             logits = self._decode(prompt[len(self._cached) :], last=len(prompt))
             yield PrefillProgress(done=len(self._cached), total=len(prompt), reused=reused)
         generation.prefill_seconds, started = time.perf_counter() - started, time.perf_counter()
-        while logits is not None and generation.reason is None and not cancelled():
-            sample = functools.partial(sampler.sample, logits)
-            tokens = generation.next_tokens(logits, sample, self.vocabulary.eog, FORCED_TOKENS)
-            delta = generation.add(tokens, self.vocabulary)
-            if delta is not None:
-                yield delta
-            if generation.reason is None:
-                logits = self._decode(tokens)
+        if logits is not None:
+            ahead = constraint is None and mlx_ahead.suits(request.sampling)
+            yield from (self._write_ahead if ahead else self._write)(generation, logits, cancelled)
         reason: Reason = generation.reason or "cancelled"
         rest = generation.rest()
         if rest is not None:
@@ -231,7 +227,51 @@ class MlxBackend:
         del self._cached[common:]
         return common
 
-    def _decode(self, tokens: list[int], last: int = 0) -> npt.NDArray[np.float32] | None:
+    def _write(self, generation: Generation, logits: Any, cancelled: Callable[[], bool]) -> Iterator[EngineEvent]:
+        """Token by token from ``logits`` on, drawn on the CPU: a grammar looks at each before the next is computed."""
+        sampler = Sampler(generation.request.sampling)
+        while generation.reason is None and not cancelled():
+            values: npt.NDArray[np.float32] = np.array(logits)
+            sample = functools.partial(sampler.sample, values)
+            tokens = generation.next_tokens(values, sample, self.vocabulary.eog, FORCED_TOKENS)
+            delta = generation.add(tokens, self.vocabulary)
+            if delta is not None:
+                yield delta
+            if generation.reason is None:
+                logits = self._decode(tokens)
+
+    def _write_ahead(self, generation: Generation, logits: Any, cancelled: Callable[[], bool]) -> Iterator[EngineEvent]:
+        """As :meth:`_write` without a grammar, each step begun before the token before it is known."""
+        request = generation.request
+
+        def step(token: Any) -> Any:
+            return self.model(token[None], cache=self._cache)[0, -1].astype(mx.float32)
+
+        with self._failures_told():
+            drawn = mlx_ahead.Ahead(logits, step, request.sampling, logprobs=request.logprobs)
+            for token, logprob, fed in drawn.tokens(lambda: 0 if cancelled() else generation.left):
+                if fed:
+                    self._cached.append(token)
+                if request.logprobs:
+                    generation.logprobs.append(logprob)
+                delta = generation.add([token], self.vocabulary)
+                if delta is not None:
+                    yield delta
+
+    @contextlib.contextmanager
+    def _failures_told(self, tokens: int = 1) -> Iterator[None]:
+        """What fails leaves an empty cache, since what has reached it is not known; MLX's own errors are told."""
+        try:
+            yield
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._reset()
+            if isinstance(error, RuntimeError):
+                raise EngineError(f"MLX failed to compute {tokens} tokens: {error}") from error
+            raise
+
+    def _decode(self, tokens: list[int], last: int = 0) -> Any:
         """Compute the next of ``tokens`` and add them to the cache; the logits (V,) after the last, None before it.
 
         With ``last`` (the prompt's length) it is one chunk, and the prompt's last token is computed alone: so the
@@ -239,20 +279,12 @@ class MlxBackend:
         """
         if last:
             tokens = tokens[: max(1, min(self._chunk, last - 1 - len(self._cached)))]
-        try:
+        with self._failures_told(len(tokens)):
             logits = self._forward(tokens, self._cache)[0, -1].astype(mx.float32)
-            if len(self._cached) + len(tokens) < last:  # nothing asks for the logits: the head is not computed
-                mx.eval([layer.state for layer in self._cache])
-                self._cached += tokens
-                return None
-            found = np.array(logits)
-        except BaseException as error:
-            self._reset()  # what has reached the cache is not known
-            if isinstance(error, RuntimeError):
-                raise EngineError(f"MLX failed to compute {len(tokens)} tokens: {error}") from error
-            raise
+            wanted = len(self._cached) + len(tokens) >= last  # otherwise nothing asks for them: no head is computed
+            mx.eval(logits if wanted else [layer.state for layer in self._cache])
         self._cached += tokens
-        return found
+        return logits if wanted else None
 
     def _forward(self, tokens: list[int], cache: list[Any] | None) -> Any:
         return self.model(mx.array([tokens]), cache=cache)

@@ -141,7 +141,7 @@ def test_a_usable_fit_never_needs_more_than_there_is(free: int, context: int) ->
         (7, "granite-4.0-micro"),
         (8, "qwen3-4b-2507"),
         (16, "mirothinker-1.0-8b"),
-        (64, "mirothinker-1.5-30b"),
+        (64, "mirothinker-1.7-mini"),
     ],
 )
 def test_one_model_is_recommended_for_a_machine(ram_gb: int, expected: str | None) -> None:

@@ -5,6 +5,7 @@ Pure arithmetic over the real architecture; asks no machine and opens no file. B
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -215,8 +216,8 @@ def recommended(entries: Iterable[tuple[Entry, Fit]], machine: Machine) -> Entry
     """The one to recommend: fits now with room to spare, worth having, and not slow for what it is.
 
     Of those worth having, a mixture of experts before a dense model (it is quicker), a dense one below 9 billion
-    parameters before larger ones, then the one trained for research, then the later. Without any of those, the
-    largest that fits. Never one for MLX where only the processor computes: llama.cpp is several times as fast there.
+    parameters before larger ones, then the one trained for research, then the later, then the smaller file. Without any
+    of those, the largest that fits. Never one for MLX where only the processor computes: llama.cpp is several times as fast there.
     """
     spare = max(2 * SPARE_BYTES, int(machine.ram_bytes * COMFORT_SHARE))
     usable = [
@@ -229,5 +230,11 @@ def recommended(entries: Iterable[tuple[Entry, Fit]], machine: Machine) -> Entry
     ]
     worth = [entry for entry in usable if entry.worth_having]
     if worth:
-        return max(worth, key=lambda e: (bool(e.active), e.parameters < 9, e.family == "MiroThinker", e.id))
+        return max(worth, key=lambda e: (bool(e.active), e.parameters < 9, e.family == "MiroThinker", _version(e), -e.bytes))
     return max(usable, key=lambda e: e.bytes, default=None)
+
+
+def _version(entry: Entry) -> float:
+    """Of its family, by its name: 1.5 of "MiroThinker 1.5 30B", 3 of "Qwen3 8B"."""
+    found = re.search(r"\d+(\.\d+)?", entry.name)
+    return float(found[0]) if found else 0.0

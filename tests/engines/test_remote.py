@@ -487,6 +487,27 @@ def test_another_computer_is_not_asked_before_the_person_allows_it() -> None:
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("/models/SmolLM2-135M.Q4_1.gguf", "SmolLM2-135M.Q4_1"),
+        (r"C:\models\qwen3-8b.gguf", "qwen3-8b"),
+        ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),
+        ("qwen3:8b", "qwen3:8b"),
+    ],
+)
+def test_a_model_that_is_called_by_its_path_has_a_name_for_people(told: str, shown: str) -> None:
+    async def main() -> None:
+        async with serving(ChatServer(models=(told,))) as server:
+            engine = await opened(server)
+            assert engine.info.model == shown
+            await collect(engine, short())
+            assert server.chats[-1].body["model"] == told
+            await engine.close()
+
+    run(main())
+
+
 def test_the_model_is_chosen_from_the_servers_list() -> None:
     async def main() -> None:
         async with serving(ChatServer(models=("a", "mirothinker-8b"))) as server:

@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from pathlib import PureWindowsPath
 from typing import Any
 
 from fathom.core.events import EngineEvent, GenerationFinished, PrefillProgress, TokenDelta
@@ -81,7 +82,7 @@ class RemoteEngine:
             )
         info = EngineInfo(
             backend="endpoint",
-            model=refusals.clean(server.model, 100),
+            model=refusals.clean(_short_name(server.model), 100),
             context_tokens=context,
             profile=found.name,
             device=server.kind,
@@ -253,6 +254,12 @@ class RemoteNotAllowed(ServerRefused):
             has="an address of another computer",
             do=f"Tick “My text may go to {where}” in the settings, or add --allow-remote.",
         )
+
+
+def _short_name(model: str) -> str:
+    """A model's name for people: some servers call one by the path of its file."""
+    path = PureWindowsPath(model)  # knows both kinds of slashes
+    return path.name.removesuffix(".gguf") if path.root else model
 
 
 def _goes_to(where: str, encrypted: bool) -> str:

@@ -216,8 +216,9 @@ def recommended(entries: Iterable[tuple[Entry, Fit]], machine: Machine) -> Entry
     """The one to recommend: fits now with room to spare, worth having, and not slow for what it is.
 
     Of those worth having, a mixture of experts before a dense model (it is quicker), a dense one below 9 billion
-    parameters before larger ones, then the one trained for research, then the later, then the smaller file. Without any
-    of those, the largest that fits. Never one for MLX where only the processor computes: llama.cpp is several times as fast there.
+    parameters before larger ones, then the one trained for research, then the later, then the smaller file. Without
+    any of those, the largest that fits. Never one for MLX where only the processor computes: llama.cpp is several
+    times as fast there.
     """
     spare = max(2 * SPARE_BYTES, int(machine.ram_bytes * COMFORT_SHARE))
     usable = [
@@ -230,8 +231,13 @@ def recommended(entries: Iterable[tuple[Entry, Fit]], machine: Machine) -> Entry
     ]
     worth = [entry for entry in usable if entry.worth_having]
     if worth:
-        return max(worth, key=lambda e: (bool(e.active), e.parameters < 9, e.family == "MiroThinker", _version(e), -e.bytes))
+        return max(worth, key=_worth)
     return max(usable, key=lambda e: e.bytes, default=None)
+
+
+def _worth(entry: Entry) -> tuple[bool, bool, bool, float, int]:
+    research = entry.family == "MiroThinker"
+    return bool(entry.active), entry.parameters < 9, research, _version(entry), -entry.bytes
 
 
 def _version(entry: Entry) -> float:

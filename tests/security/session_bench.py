@@ -11,7 +11,7 @@ import keyring.backends.fail
 
 from fathom.core.events import AgentEvent
 from fathom.core.settings import Settings
-from fathom.core.types import Scope, Session
+from fathom.core.types import EngineSpec, Scope, Session
 from fathom.engines.scripted import ScriptedEngine
 from fathom.prompting.profiles import Profile, load_profile
 from fathom.services.keys import Keys
@@ -63,7 +63,7 @@ class SessionBench:
         self.events: list[AgentEvent] = []
         self.runner.subscribe(lambda _session, event: self.events.append(event))
 
-    async def _source(self) -> tuple[ScriptedEngine, Profile]:
+    async def _source(self, _wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
         return self.engine, self.profile
 
     async def _toolbox(self, session: Session, profile: Profile) -> SessionToolbox:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import tiny_models
 from fathom.core.errors import EngineMissing, ModelFileError
 from fathom.core.settings import Settings
+from fathom.core.types import EngineSpec
 from fathom.services import engine_choice
 from fathom.services.engine_choice import backend_of, choose
 from fathom.services.engine_service import EngineService
@@ -130,3 +132,45 @@ def test_as_many_layers_go_to_the_graphics_card_as_it_has_room_for(
     # 98 MB / 31 of weights and 188,743,680 / 30 of context: some 9.4 MB
     assert 4 <= layers(800_000_000) <= 6
     assert layers(700_000_000) == 0
+
+
+def test_the_engine_turns_to_what_a_session_chose_and_stays_with_what_is_the_same(
+    embedded_model: Path, fathom_home: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.gguf"
+    shutil.copyfile(embedded_model, other)
+
+    async def main() -> None:
+        service = EngineService(Settings(model=str(embedded_model)))
+        try:
+            first, _ = await service.ready_or_raise()
+            same, _ = await service.ready_or_raise(EngineSpec(backend="llamacpp", model=str(embedded_model)))
+            assert same is first
+            second, _ = await service.ready_or_raise(EngineSpec(backend="", model=str(other)))
+            assert second.info.path == str(other) and service.info is second.info
+            with pytest.raises(ModelFileError):
+                await service.ready_or_raise(EngineSpec(model=str(tmp_path / "gone.gguf")))
+            assert service.status.state == "failed"
+            third, _ = await service.ready_or_raise()
+            assert third.info.path == str(embedded_model)
+        finally:
+            await service.close()
+
+    asyncio.run(main())
+
+
+def test_another_model_that_the_person_chooses_answers_instead_of_one_that_is_gone(
+    embedded_model: Path, fathom_home: Path, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        service = EngineService(Settings())
+        failed = asyncio.Event()
+        service.subscribe(lambda status: failed.set() if status.state in ("failed", "no_model") else None)
+        waiting = asyncio.create_task(service.ready(EngineSpec(model=str(tmp_path / "gone.gguf"))))
+        await failed.wait()
+        await service.use_model(str(embedded_model))
+        engine, _ = await waiting
+        assert engine.info.path == str(embedded_model)
+        await service.close()
+
+    asyncio.run(main())

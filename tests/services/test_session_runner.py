@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fathom.core.errors import EndpointError, EngineDied, UserError
+from fathom.core.errors import EndpointError, EngineDied, ModelFileError, UserError
 from fathom.core.events import (
     AgentEvent,
     CallStarted,
@@ -25,7 +25,7 @@ from fathom.core.events import (
     TokenDelta,
 )
 from fathom.core.settings import Settings
-from fathom.core.types import Scope, Session
+from fathom.core.types import EngineSpec, Scope, Session
 from fathom.engines.scripted import ScriptedEngine
 from fathom.prompting.profiles import Profile, load_profile
 from fathom.services.library_service import LibraryService
@@ -58,7 +58,7 @@ class Bench:
         self.seen: list[tuple[str, AgentEvent]] = []
         self.runner.subscribe(lambda session, event: self.seen.append((session, event)))
 
-    async def source(self) -> tuple[ScriptedEngine, Profile]:
+    async def source(self, wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
         return self.engine, self.profile
 
     async def toolbox(self, session: Session, profile: Profile) -> SessionToolbox:
@@ -262,7 +262,7 @@ def test_a_question_that_waited_when_the_app_ended_starts_by_itself_the_next_tim
         never = asyncio.Event()
 
         class NoEngine(Bench):
-            async def source(self) -> tuple[ScriptedEngine, Profile]:
+            async def source(self, wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
                 await never.wait()
                 raise AssertionError("there is no engine")
 
@@ -276,6 +276,73 @@ def test_a_question_that_waited_when_the_app_ended_starts_by_itself_the_next_tim
         assert [bench.runner.session(session.id).state for session in waiting] == ["done", "done"]
         ended = [session for session, event in bench.seen if isinstance(event, RunFinished)]
         assert ended == [session.id for session in waiting]
+        await bench.close()
+
+    asyncio.run(main())
+
+
+def test_each_session_gets_the_engine_that_it_chose(fathom_home: Path) -> None:
+    asked: list[EngineSpec] = []
+
+    class Choosing(Bench):
+        async def source(self, wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
+            asked.append(wanted)
+            return await super().source(wanted)
+
+    async def main() -> None:
+        bench = Choosing(fathom_home, ScriptedEngine([SEARCH, READY, ANSWER] * 2))
+        chosen = EngineSpec(backend="mlx", model="/models/some.gguf")
+        first = bench.runner.ask(QUESTION, engine=chosen)
+        second = bench.runner.ask(QUESTION)
+        await bench.runner.idle()
+        assert asked == [chosen, EngineSpec(backend="", model="")]
+        # what computed it is kept with it
+        assert bench.runner.session(first.id).engine == EngineSpec(backend="scripted", model=chosen.model)
+        assert bench.runner.session(second.id).engine == EngineSpec(backend="scripted")
+        await bench.close()
+
+    asyncio.run(main())
+
+
+def test_a_session_whose_engine_cannot_be_had_lets_the_next_one_pass(fathom_home: Path) -> None:
+    gone = EngineSpec(model="/models/gone.gguf")
+
+    class Gone(Bench):
+        async def source(self, wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
+            if wanted == gone:
+                raise ModelFileError("gone.gguf is not there.", do="Choose another model.")
+            return await super().source(wanted)
+
+    async def main() -> None:
+        bench = Gone(fathom_home, ScriptedEngine([SEARCH, READY, ANSWER]))
+        first, second = bench.runner.ask(QUESTION, engine=gone), bench.runner.ask(QUESTION)
+        await bench.runner.idle()
+        assert [bench.runner.session(one.id).state for one in (first, second)] == ["failed", "done"]
+        (failed,) = [event for session, event in bench.seen if isinstance(event, RunFailed) and session == first.id]
+        assert failed.message == "gone.gguf is not there." and "Choose another model." in failed.do
+        await bench.close()
+
+    asyncio.run(main())
+
+
+def test_a_session_that_is_stopped_while_its_engine_loads_lets_the_next_one_pass(fathom_home: Path) -> None:
+    slow = EngineSpec(model="/models/slow.gguf")
+    loading = asyncio.Event()
+
+    class Slow(Bench):
+        async def source(self, wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
+            if wanted == slow:
+                loading.set()
+                await asyncio.Event().wait()
+            return await super().source(wanted)
+
+    async def main() -> None:
+        bench = Slow(fathom_home, ScriptedEngine([SEARCH, READY, ANSWER]))
+        first, second = bench.runner.ask(QUESTION, engine=slow), bench.runner.ask(QUESTION)
+        await loading.wait()
+        bench.runner.stop(first.id)
+        await bench.runner.idle()
+        assert [bench.runner.session(one.id).state for one in (first, second)] == ["stopped", "done"]
         await bench.close()
 
     asyncio.run(main())

@@ -29,6 +29,7 @@ from fathom.core.events import (
 from fathom.core.settings import Settings
 from fathom.core.types import (
     Citation,
+    EngineSpec,
     Observation,
     Passage,
     Report,
@@ -103,7 +104,7 @@ class Workbench:
         mcp = McpService(settings, search.keys)
         self.services = Services(settings, home, self.store, runner, engine, library, search, models, power, mcp)
 
-    async def _engine(self) -> tuple[ScriptedEngine, Profile]:
+    async def _engine(self, _wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
         await self.gate.wait()
         return ScriptedEngine(self.replies), load_profile("qwen")
 

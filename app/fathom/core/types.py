@@ -195,6 +195,8 @@ class Trajectory(Struct, frozen=True):
 class EngineSpec(Struct, frozen=True):
     """Which model a session runs on, as plain data. ``model`` is a path of a GGUF or of an MLX folder.
 
+    In a session's choice "" is the small model that comes with Fathom, and ``backend`` may be "" (what suits this
+    computer) or "endpoint" (``model`` is then the server's).
     From ``gpu_layers`` on the fields are llama.cpp's; other backends do not look at them.
     """
 
@@ -207,6 +209,10 @@ class EngineSpec(Struct, frozen=True):
     flash_attention: bool = True
     batch_tokens: int = 0  # of a prompt computed at once; 0: 512
     shift_memory: bool = False  # experimental: cut old results out of the KV cache instead of computing again
+
+
+COMPUTES = {"llamacpp": "llama.cpp", "mlx": "MLX", "endpoint": "a server"}
+"""Backend -> what people call it."""
 
 
 class EngineInfo(Struct, frozen=True):

@@ -9,6 +9,8 @@ import platform
 import sys
 from pathlib import Path
 
+import msgspec
+
 from fathom.core.errors import ModelFileError
 from fathom.core.settings import Settings
 from fathom.core.types import EngineInfo, EngineSpec
@@ -26,6 +28,21 @@ class Chosen:
         self.profile = profile
         self.model_chosen = model_chosen
         self.name = name
+
+
+def wanted_by(settings: Settings) -> EngineSpec:
+    """What the settings choose, as a session keeps it: the backend may be "", which is decided when it is loaded."""
+    if settings.backend == "endpoint":
+        return EngineSpec(backend="endpoint", model=settings.endpoint.model)
+    return EngineSpec(backend=settings.backend, model=settings.model)
+
+
+def with_choice(settings: Settings, wanted: EngineSpec) -> Settings:
+    """A copy of the settings in which a session's own choice stands."""
+    if wanted.backend == "endpoint":
+        return msgspec.structs.replace(settings, backend="endpoint")
+    backend = wanted.backend if wanted.backend in ("llamacpp", "mlx") else ""
+    return msgspec.structs.replace(settings, backend=backend, model=wanted.model)
 
 
 def read_model(path: Path) -> gguf.GgufHeader | mlx_folder.MlxFolder:

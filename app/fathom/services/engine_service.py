@@ -17,11 +17,11 @@ import msgspec
 from fathom.core.errors import EngineDied, EngineError, EngineMissing, ModelFileError, UserError
 from fathom.core.events import EngineStatus
 from fathom.core.settings import Settings
-from fathom.core.types import EngineInfo
+from fathom.core.types import EngineInfo, EngineSpec
 from fathom.prompting.profiles import Profile
 from fathom.services.endpoint_service import EndpointService
 from fathom.services.engine_build import EngineBuild
-from fathom.services.engine_choice import backend_of, choose, model_path, read_model
+from fathom.services.engine_choice import backend_of, choose, model_path, read_model, with_choice
 from fathom.services.mlx_install import MlxInstall
 from fathom.weights import embedded
 from fathom.workers.client import EngineClient
@@ -51,6 +51,7 @@ class EngineService:
         """Whether a run is on: then the person decides about a restart, since the run has to be taken up again."""
         self.restart_pause_s = RESTART_PAUSE_S
         self._opened_at = 0
+        self._own: EngineSpec | None = None  # the choice of the session that asked last; None: the settings'
         self._client: EngineClient | RemoteEngine | None = None
         self._profile: Profile | None = None
         self._subscribers: list[Callable[[EngineStatus], None]] = []
@@ -82,17 +83,21 @@ class EngineService:
         if self._life is None or self._life.done():
             self._life = asyncio.create_task(self._live(), name="engine")
 
-    async def ready(self) -> tuple[EngineClient | RemoteEngine, Profile]:
-        """Wait for a loaded engine (through a build, a fetch, a failure that the person mends)."""
-        if self._outdated():
-            await self.restart()
+    async def ready(self, wanted: EngineSpec | None = None) -> tuple[EngineClient | RemoteEngine, Profile]:
+        """Wait for a loaded engine (through a build, a fetch, a failure that the person mends).
+
+        ``wanted`` is a session's own choice, None the settings'; what is loaded stays when it is the same. The person
+        may choose another one while it cannot be had: then that one is returned.
+        """
+        await self._turn_to(wanted)
         self.start()
         while (loaded := self._loaded()) is None:
             await self._next_change()
         return loaded
 
-    async def ready_or_raise(self) -> tuple[EngineClient | RemoteEngine, Profile]:
+    async def ready_or_raise(self, wanted: EngineSpec | None = None) -> tuple[EngineClient | RemoteEngine, Profile]:
         """As :meth:`ready`, but a failure is raised: for commands, where nobody can press a button."""
+        await self._turn_to(wanted)
         self.start()
         while (loaded := self._loaded()) is None:
             if self._error is not None:
@@ -122,12 +127,14 @@ class EngineService:
         if self._settings.backend == "endpoint":
             self._settings.backend = ""
         self._settings.save()
+        self._own = None
         await self.restart()
 
     async def use_endpoint(self, on: bool = True) -> None:
         """Use the server of the settings from now on, or a model on this computer again. The choice is kept."""
         self._settings.backend = "endpoint" if on else ""
         self._settings.save()
+        self._own = None
         await self.restart()
 
     async def fetch_model(self) -> None:
@@ -147,9 +154,21 @@ class EngineService:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    @property
+    def _choice(self) -> Settings:
+        """The settings, with the model and the backend of the session that asked last."""
+        return self._settings if self._own is None else with_choice(self._settings, self._own)
+
+    async def _turn_to(self, wanted: EngineSpec | None) -> None:
+        """Make ``wanted`` what is loaded; what is loaded already stays."""
+        before = await asyncio.to_thread(_identity, self._choice)
+        self._own = wanted
+        if self._outdated() or before != await asyncio.to_thread(_identity, self._choice):
+            await self.restart()
+
     def _outdated(self) -> bool:
         """Whether the server was chosen otherwise since it was opened, as it may be while a run is on."""
-        opened = self._settings.backend == "endpoint" and self._client is not None
+        opened = self._choice.backend == "endpoint" and self._client is not None
         return opened and self._opened_at != self.endpoint.changes
 
     def _loaded(self) -> tuple[EngineClient | RemoteEngine, Profile] | None:
@@ -164,6 +183,7 @@ class EngineService:
         if life is not None and not life.done():
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
+        self._error = None
         client, self._client = self._client, None
         if client is not None:
             await client.close()
@@ -180,7 +200,7 @@ class EngineService:
 
     def _placed(self, status: EngineStatus) -> EngineStatus:
         """The status with where the model is, when that is a server."""
-        if self._settings.backend != "endpoint":
+        if self._choice.backend != "endpoint":
             return status
         return msgspec.structs.replace(status, server=self.endpoint.where, host=self.endpoint.leaves_for)
 
@@ -208,7 +228,7 @@ class EngineService:
         """From what is missing to loaded; False when that failed, and the status says why."""
         self._error = None
         try:
-            ready = await (self._open_endpoint() if self._settings.backend == "endpoint" else self._open_local())
+            ready = await (self._open_endpoint() if self._choice.backend == "endpoint" else self._open_local())
         except (UserError, EngineError) as error:
             self._error = error
             missing = isinstance(error, ModelFileError) and error.remedy == "fetch_model"
@@ -219,10 +239,11 @@ class EngineService:
         return True
 
     async def _open_local(self) -> EngineStatus:
-        path = await asyncio.to_thread(model_path, self._settings)
-        backend = await asyncio.to_thread(backend_of, self._settings, path)
+        settings = self._choice
+        path = await asyncio.to_thread(model_path, settings)
+        backend = await asyncio.to_thread(backend_of, settings, path)
         await (self._wait_for_mlx() if backend == "mlx" else self._wait_for_build())
-        chosen = await asyncio.to_thread(choose, self._settings)
+        chosen = await asyncio.to_thread(choose, settings)
         embedded_ = not chosen.model_chosen
         self._set(
             EngineStatus(state="loading", message=f"Loading {chosen.name}", model=chosen.name, embedded=embedded_)
@@ -263,3 +284,11 @@ class EngineService:
             if status != self.status:
                 self._set(status)
             await asyncio.sleep(POLL_S)
+
+
+def _identity(settings: Settings) -> tuple[str, str]:
+    """What the settings come to: the backend, and the path of the model; equal ones need not be loaded again."""
+    if settings.backend == "endpoint":
+        return "endpoint", ""
+    path = model_path(settings)
+    return backend_of(settings, path), str(path)

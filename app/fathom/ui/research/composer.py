@@ -9,6 +9,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
@@ -16,6 +17,7 @@ from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
     QGridLayout,
+    QMenu,
     QPlainTextEdit,
     QScrollArea,
     QSizePolicy,
@@ -33,6 +35,9 @@ from fathom.ui.research.nothing_close import NothingClose
 from fathom.ui.widgets.buttons import Button, press_with_enter
 from fathom.ui.widgets.cards import Card, column, row
 from fathom.ui.widgets.labels import Icon, Label, Rule, lay_out
+
+if TYPE_CHECKING:
+    from fathom.services.engine_options import EngineOption
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +118,19 @@ class InputCard(Card):
         line.addWidget(self.change)
         line.addStretch(1)
         line.addWidget(self.ask)
+        self.answers = Label("", tone="mut", lines=2)
+        self.engine = Button("Change", kind="link")
+        self.engine.setAccessibleName("Change what answers")
+        self.answers_line = QWidget()
+        below = row(self.answers_line, gap=8)
+        below.addWidget(Icon("chip"))
+        below.addWidget(self.answers)
+        below.addWidget(self.engine)
+        below.addStretch(1)
+        self.answers_line.hide()
         self.body.addWidget(self.edit)
         self.body.addWidget(Rule())
+        self.body.addWidget(self.answers_line)
         self.body.addLayout(line)
         self.edit.focus_changed.connect(self._mark)
 
@@ -225,6 +241,8 @@ class Composer(QScrollArea):
     asked = Signal(str)
     scope_changed = Signal(object)
     change_wanted = Signal()
+    engine_wanted = Signal(object)
+    models_wanted = Signal()
     folder_wanted = Signal()
 
     def __init__(self) -> None:
@@ -236,6 +254,8 @@ class Composer(QScrollArea):
         self._status = EngineStatus(state="loading")
         self._busy = False
         self._wide = True
+        self._options: tuple[EngineOption, ...] = ()
+        self._chosen: EngineOption | None = None
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -261,6 +281,7 @@ class Composer(QScrollArea):
         self.input.edit.asked.connect(self._ask)
         self.input.ask.clicked.connect(self._ask)
         self.input.change.clicked.connect(self.change_wanted.emit)
+        self.input.engine.clicked.connect(self._open_engines)
         hint = row(gap=8)
         self.hint_icon = Icon("clock")
         self.hint = Label("", tone="mut", lines=0)
@@ -393,6 +414,34 @@ class Composer(QScrollArea):
         self.model_card.show_status(status, model_path)
         self._show_hint()
 
+    def show_engines(self, options: Sequence[EngineOption], chosen: EngineOption | None) -> None:
+        """What can answer, and which of it does."""
+        self._options, self._chosen = tuple(options), chosen
+        self.input.answers_line.setVisible(chosen is not None)
+        if chosen is not None:
+            where = f"{chosen.name} on {chosen.computes}"
+            self.input.answers.setText(
+                f"Answers: {where}. Your text goes there." if chosen.leaves_for else f"Answers: {where}"
+            )
+
+    def engines_menu(self) -> QMenu:
+        """What can answer, the chosen one ticked."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for option in self._options:
+            leaves = "  (your text goes there)" if option.leaves_for else ""
+            action = menu.addAction(f"{option.name} on {option.computes}{leaves}".replace("&", "&&"))
+            action.setCheckable(True)
+            action.setChecked(option == self._chosen)
+            action.triggered.connect(lambda _on=False, spec=option.spec: self.engine_wanted.emit(spec))
+        menu.addSeparator()
+        menu.addAction("More models…").triggered.connect(self.models_wanted.emit)
+        return menu
+
+    def _open_engines(self) -> None:
+        button = self.input.engine
+        self.engines_menu().popup(button.mapToGlobal(button.rect().bottomLeft()))
+
     def show_busy(self, busy: bool) -> None:
         """Whether another session is running or waiting."""
         self._busy = busy
@@ -450,6 +499,7 @@ class Composer(QScrollArea):
         """The controls in reading order."""
         return (
             self.input.edit,
+            self.input.engine,
             self.input.change,
             self.input.ask,
             *self.nothing_close.buttons,

@@ -27,7 +27,7 @@ bench: setup  ## speed: a table and, as the last line, one JSON object
 bench-tools: setup  ## sandbox and library; DATA=FOLDER of question sets for recall
 	$(VENV_PYTHON) tests/bench/run.py tools $(if $(DATA),--data $(DATA)) $(ARGS)
 
-bench-engines: setup  ## decode speed of the backends against their raw libraries
+bench-engines: setup  ## the backends against their raw libraries; grammars; cancels
 	$(VENV_PYTHON) tests/bench/run.py engines $(ARGS)
 
 bench-context: setup  ## what a turn costs: tokens evaluated under each way to keep results in view

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication, QMenu, QPushButton
 from pytestqt.qtbot import QtBot
 
 from fathom.core.errors import ModelFileError
 from fathom.core.events import EngineStatus
-from fathom.core.types import Scope
+from fathom.core.types import EngineSpec, Scope
+from fathom.services.engine_options import EngineOption
 from fathom.ui import theme
 from fathom.ui.research.composer import Composer, examples
 from fathom.ui.widgets.labels import Label
 
 BUILDING = EngineStatus(state="building", done=68, total=148, eta_s=240.0, detail="[68/148] ops.cpp")
+
+
+LLAMA = EngineOption(spec=EngineSpec(backend="llamacpp"), name="SmolLM2 135M", computes="llama.cpp")
+MLX = EngineOption(spec=EngineSpec(backend="mlx"), name="SmolLM2 135M", computes="MLX")
+SERVER = EngineOption(
+    spec=EngineSpec(backend="endpoint", model="qwen3-8b"),
+    name="qwen3-8b",
+    computes="192.0.2.7:8000",
+    leaves_for="192.0.2.7:8000",
+)
 
 
 @pytest.fixture
@@ -136,6 +147,7 @@ def test_everything_fits_without_scrolling_or_clipping(
     composer.resize(width, height)
     composer.show_engine(BUILDING, "")
     composer.engine_card.set_has_sample(True)
+    composer.show_engines([LLAMA, MLX], LLAMA)
     qapp.processEvents()
     composer.grab()
     assert composer.verticalScrollBar().maximum() == 0
@@ -146,6 +158,33 @@ def test_everything_fits_without_scrolling_or_clipping(
     for button in composer.findChildren(QPushButton):
         if button.isVisible():
             assert button.width() >= button.sizeHint().width(), button.text()
+
+
+def test_what_answers_is_chosen_with_mouse_and_keyboard(composer: Composer, qtbot: QtBot) -> None:
+    assert not composer.input.answers_line.isVisible()
+    composer.show_engines([LLAMA, MLX, SERVER], LLAMA)
+    assert composer.input.answers.text() == "Answers: SmolLM2 135M on llama.cpp"
+    qtbot.mouseClick(composer.input.engine, Qt.MouseButton.LeftButton)
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+    first, second, server, _line, _more = menu.actions()
+    assert first.isChecked() and not second.isChecked() and "your text goes there" in server.text()
+    with qtbot.waitSignal(composer.engine_wanted) as wanted:
+        qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(second).center())
+    assert wanted.args == [MLX.spec]
+    composer.show_engines([LLAMA, MLX, SERVER], SERVER)
+    assert composer.input.answers.text() == "Answers: qwen3-8b on 192.0.2.7:8000. Your text goes there."
+    qtbot.keyClick(composer.input.engine, Qt.Key.Key_Space)
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+    with qtbot.waitSignal(composer.engine_wanted) as wanted:
+        qtbot.keyClick(menu, Qt.Key.Key_Down)
+        qtbot.keyClick(menu, Qt.Key.Key_Return)
+    assert wanted.args == [LLAMA.spec]
+    with qtbot.waitSignal(composer.models_wanted):
+        composer.engines_menu().actions()[-1].trigger()
+    composer.show_engines([LLAMA], None)
+    assert composer.input.answers.text() == "Answers: a model that is not here"
 
 
 def test_a_short_window_scrolls(composer: Composer, qapp: QApplication) -> None:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton
 from workbench import QUESTION, READY, Workbench, run_qt, until
 
 from fathom.core.events import RunFailed, RunInterrupted, StepStarted
+from fathom.core.types import EngineSpec
 from fathom.tools.sandbox.attacks import NAMES
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
@@ -85,6 +86,20 @@ def test_an_example_pressed_ends_in_a_report(app: QApplication, fathom_home: Pat
             page.header.copy.click()
             assert "Shirley Temple" in QGuiApplication.clipboard().text()
             assert one.area.toast.isVisible()
+
+    run_qt(app, main())
+
+
+def test_a_question_is_answered_by_what_was_chosen_for_it(app: QApplication, fathom_home: Path) -> None:
+    async def main() -> None:
+        async with desk(fathom_home) as one:
+            chosen = EngineSpec(backend="mlx", model="/models/some.gguf")
+            one.area.composer.engine_wanted.emit(chosen)
+            one.area.ask(QUESTION)
+            first = one.area.shown
+            await until(lambda: one.state() == "done")
+            assert one.bench.wanted == [chosen]
+            assert one.bench.services.sessions.session(first).engine.model == chosen.model
 
     run_qt(app, main())
 

@@ -90,6 +90,7 @@ class Workbench:
     def __init__(self, home: Path, replies: Sequence[str] = (SEARCH, ENOUGH, ANSWER)) -> None:
         self.home = home
         self.replies = replies
+        self.wanted: list[EngineSpec] = []  # by the sessions that ran, in their order
         self.gate = asyncio.Event()
         self.gate.set()
         settings = Settings()
@@ -104,7 +105,8 @@ class Workbench:
         mcp = McpService(settings, search.keys)
         self.services = Services(settings, home, self.store, runner, engine, library, search, models, power, mcp)
 
-    async def _engine(self, _wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
+    async def _engine(self, wanted: EngineSpec) -> tuple[ScriptedEngine, Profile]:
+        self.wanted.append(wanted)
         await self.gate.wait()
         return ScriptedEngine(self.replies), load_profile("qwen")
 

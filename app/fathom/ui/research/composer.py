@@ -417,12 +417,10 @@ class Composer(QScrollArea):
     def show_engines(self, options: Sequence[EngineOption], chosen: EngineOption | None) -> None:
         """What can answer, and which of it does."""
         self._options, self._chosen = tuple(options), chosen
-        self.input.answers_line.setVisible(chosen is not None)
-        if chosen is not None:
-            where = f"{chosen.name} on {chosen.computes}"
-            self.input.answers.setText(
-                f"Answers: {where}. Your text goes there." if chosen.leaves_for else f"Answers: {where}"
-            )
+        self.input.answers_line.setVisible(bool(options))
+        who = "a model that is not here" if chosen is None else f"{chosen.name} on {chosen.computes}"
+        leaves = ". Your text goes there." if chosen is not None and chosen.leaves_for else ""
+        self.input.answers.setText(f"Answers: {who}{leaves}")
 
     def engines_menu(self) -> QMenu:
         """What can answer, the chosen one ticked."""

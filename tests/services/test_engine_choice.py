@@ -159,14 +159,29 @@ def test_the_engine_turns_to_what_a_session_chose_and_stays_with_what_is_the_sam
     asyncio.run(main())
 
 
+def test_a_choice_of_ones_own_that_cannot_be_had_is_told_at_once(
+    embedded_model: Path, fathom_home: Path, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        service = EngineService(Settings(model=str(embedded_model)))
+        with pytest.raises(ModelFileError, match=r"gone.gguf"):
+            await service.ready(EngineSpec(model=str(tmp_path / "gone.gguf")))
+        engine, _ = await service.ready(EngineSpec(backend="", model=str(embedded_model)))
+        assert engine.info.path == str(embedded_model)
+        await service.close()
+
+    asyncio.run(main())
+
+
 def test_another_model_that_the_person_chooses_answers_instead_of_one_that_is_gone(
     embedded_model: Path, fathom_home: Path, tmp_path: Path
 ) -> None:
     async def main() -> None:
-        service = EngineService(Settings())
+        gone = str(tmp_path / "gone.gguf")
+        service = EngineService(Settings(model=gone))
         failed = asyncio.Event()
         service.subscribe(lambda status: failed.set() if status.state in ("failed", "no_model") else None)
-        waiting = asyncio.create_task(service.ready(EngineSpec(model=str(tmp_path / "gone.gguf"))))
+        waiting = asyncio.create_task(service.ready(EngineSpec(backend="", model=gone)))
         await failed.wait()
         await service.use_model(str(embedded_model))
         engine, _ = await waiting

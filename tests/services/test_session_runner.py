@@ -320,6 +320,11 @@ def test_a_session_whose_engine_cannot_be_had_lets_the_next_one_pass(fathom_home
         assert [bench.runner.session(one.id).state for one in (first, second)] == ["failed", "done"]
         (failed,) = [event for session, event in bench.seen if isinstance(event, RunFailed) and session == first.id]
         assert failed.message == "gone.gguf is not there." and "Choose another model." in failed.do
+        assert "the model that you usually use" in failed.do
+        bench.engine = ScriptedEngine([SEARCH, READY, ANSWER])
+        bench.runner.go_on(first.id)
+        await bench.runner.idle()
+        assert bench.runner.session(first.id).state == "done"
         await bench.close()
 
     asyncio.run(main())

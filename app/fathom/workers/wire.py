@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from fathom.core.errors import EngineError, EngineMissing, FathomError, ModelFileError
-from fathom.core.events import GenerationFinished, PrefillProgress, TokenDelta
+from fathom.core.events import GenerationFinished, PrefillProgress, RowFinished, TokenDelta
 from fathom.core.protocols import GenerateRequest
 from fathom.core.types import EngineInfo, EngineSpec, Message
 
@@ -31,6 +31,13 @@ class Load(WireMessage, frozen=True):
 
 class Generate(WireMessage, frozen=True):
     request: GenerateRequest
+
+
+class GenerateBatch(WireMessage, frozen=True):
+    """Run ``requests`` together, at most ``width`` of them in the same step."""
+
+    requests: tuple[GenerateRequest, ...]
+    width: int
 
 
 class CountTokens(WireMessage, frozen=True):
@@ -63,14 +70,14 @@ class UseThreads(WireMessage, frozen=True):
 
 
 class Cancel(WireMessage, frozen=True):
-    """Stop the generation or the scoring ``id``; unknown or finished ids are ignored."""
+    """Stop the generation, the batch or the scoring ``id``; unknown or finished ids are ignored."""
 
 
 class Close(WireMessage, frozen=True):
     """End the process."""
 
 
-Request = Load | Generate | CountTokens | Score | UseAdapter | UseThreads | Cancel | Close
+Request = Load | Generate | GenerateBatch | CountTokens | Score | UseAdapter | UseThreads | Cancel | Close
 
 
 # --- from the engine ----------------------------------------------------------------------------------------------
@@ -88,6 +95,14 @@ class Ready(WireMessage, frozen=True):
 
 class Generated(WireMessage, frozen=True):
     event: PrefillProgress | TokenDelta | GenerationFinished
+
+
+class RowEnded(WireMessage, frozen=True):
+    row: RowFinished
+
+
+class Alive(WireMessage, frozen=True):
+    """A batch is being computed: at most one a second."""
 
 
 class Counted(WireMessage, frozen=True):
@@ -138,7 +153,7 @@ class Failed(WireMessage, frozen=True):
         return EngineError(self.message)
 
 
-Reply = Loading | Ready | Generated | Counted | Scored | Done | Failed
+Reply = Loading | Ready | Generated | RowEnded | Alive | Counted | Scored | Done | Failed
 
 encode = msgspec.json.encode
 decode_request = msgspec.json.Decoder(Request).decode

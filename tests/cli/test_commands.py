@@ -178,7 +178,8 @@ def test_doctor_tells_the_state_of_every_part(fathom_home: Path, embedded_model:
     assert report["machine"]["ram_bytes"] > 0 and report["backends"]["llamacpp"] is True
     assert any(model["fits"] for model in report["models"])
     assert all("summary" in offer for offer in report["available"])
-    assert set(checks) == {"python", "memory", "disk", "database", "model", "engine", "mlx", "sandbox", "display"}
+    expected = {"python", "memory", "disk", "database", "model", "engine", "mlx", "server", "sandbox", "display"}
+    assert set(checks) == expected
     assert checks["engine"]["state"] == "ok"
     assert "tokens/s" in checks["engine"]["summary"]
     assert checks["database"]["state"] == "ok"

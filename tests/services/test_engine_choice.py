@@ -18,6 +18,7 @@ from fathom.core.errors import EngineMissing, ModelFileError
 from fathom.core.settings import Settings
 from fathom.core.types import EngineSpec
 from fathom.services import engine_choice
+from fathom.services.engine_build import EngineBuild
 from fathom.services.engine_choice import backend_of, choose
 from fathom.services.engine_service import EngineService
 from fathom.services.mlx_install import MlxInstall
@@ -120,6 +121,9 @@ def test_the_service_says_why_mlx_cannot_be_had(
 def test_as_many_layers_go_to_the_graphics_card_as_it_has_room_for(
     embedded_model: Path, fathom_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    built_for = "cuda"
+    monkeypatch.setattr(EngineBuild, "graphics", lambda _self: built_for)
+
     def layers(free_bytes: int | None) -> int:
         cards = () if free_bytes is None else (Gpu(name="card", total_bytes=8_000_000_000, free_bytes=free_bytes),)
         computer = Machine(ram_bytes=16_000_000_000, free_bytes=12_000_000_000, gpus=cards)
@@ -132,6 +136,8 @@ def test_as_many_layers_go_to_the_graphics_card_as_it_has_room_for(
     # 98 MB / 31 of weights and 188,743,680 / 30 of context: some 9.4 MB
     assert 4 <= layers(800_000_000) <= 6
     assert layers(700_000_000) == 0
+    built_for = ""  # then a card is of no use
+    assert layers(700_000_000) == -1
 
 
 def test_the_engine_turns_to_what_a_session_chose_and_stays_with_what_is_the_same(

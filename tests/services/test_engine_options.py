@@ -38,8 +38,9 @@ class WithoutMlx(MlxInstall):
 
 def test_a_model_is_there_once_for_each_backend_that_takes_it(embedded_model: Path) -> None:
     models = [
-        model(str(embedded_model)),
+        model(str(embedded_model), others=(("mlx", FITS),)),
         model("/models/folder", backend="mlx"),
+        model("/models/wide.gguf", others=(("mlx", msgspec.structs.replace(FITS, state="close_programs")),)),
         model("/models/broken.gguf", problem="Cannot be loaded"),
         model("/models/large.gguf", fit=msgspec.structs.replace(FITS, state="too_large")),
     ]
@@ -48,6 +49,7 @@ def test_a_model_is_there_once_for_each_backend_that_takes_it(embedded_model: Pa
         ("llamacpp", str(embedded_model), "llama.cpp"),
         ("mlx", str(embedded_model), "MLX"),
         ("mlx", "/models/folder", "MLX"),
+        ("llamacpp", "/models/wide.gguf", "llama.cpp"),
     ]
     alone = options(models[:1], Settings(), mlx=WithoutMlx())
     assert [one.spec.backend for one in alone] == ["llamacpp"]
@@ -63,7 +65,7 @@ def test_the_server_is_one_of_them_and_says_where_the_text_goes() -> None:
 
 @pytest.mark.parametrize("backend", ["llamacpp", "mlx"])
 def test_a_choice_is_found_again_among_them(embedded_model: Path, backend: str) -> None:
-    found = options([model(str(embedded_model))], Settings(), mlx=WithMlx())
+    found = options([model(str(embedded_model), others=(("mlx", FITS),))], Settings(), mlx=WithMlx())
     wanted = EngineSpec(backend=backend, model=str(embedded_model))
     option = chosen(found, wanted, Settings())
     assert option is not None and option.spec == wanted

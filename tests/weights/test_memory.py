@@ -199,3 +199,28 @@ def test_what_is_put_on_the_card_never_exceeds_it(free: int) -> None:
         assert memory.needed_bytes(WEIGHTS_8B, QWEN3_8B, 8192) <= free
     elif layers:
         assert layers * WEIGHTS_8B / 37 + layers * memory.kv_bytes(QWEN3_8B, 8192) / 36 <= free
+
+
+def test_a_model_that_the_card_and_the_memory_hold_together_fits() -> None:
+    # 16.1 GB of weights in all 6,696,907,968 - 5,027,783,488 + 16e9 = 17,669,124,480
+    card = Gpu(name="Card", total_bytes=12_000_000_000, free_bytes=11_000_000_000)
+    both = Machine(ram_bytes=16_000_000_000, free_bytes=10_000_000_000, gpus=(card,))
+    found = memory.fit(16_000_000_000, QWEN3_8B, 8192, both)
+    assert (found.state, found.on) == ("fits", "both")
+    # the card gives 11 - 0.5 - (logits 311,164,928 + process 150,000,000); the memory 10
+    assert found.leaves_bytes == 10_000_000_000 + 11_000_000_000 - 500_000_000 - 461_164_928 - 17_669_124_480
+    assert "partly on the graphics card" in memory.words(found)
+    assert memory.fit(16_000_000_000, QWEN3_8B, 8192, both, splits=False).state == "too_large"
+
+
+def test_a_context_in_32_bits_takes_twice_the_memory() -> None:
+    assert memory.kv_bytes(QWEN3_8B, 8192, "f32") == 2 * 1_207_959_552
+
+
+def test_only_heads_of_whole_blocks_can_be_packed() -> None:
+    assert QWEN3_8B.packs
+    assert not Architecture(layers=1, kv_heads=1, key_dim=80, value_dim=80).packs
+
+
+def test_weights_alone_that_are_larger_than_the_memory_are_too_large() -> None:
+    assert memory.fit(20_000_000_000, None, 8192, LAPTOP).state == "too_large"

@@ -118,6 +118,8 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
     endpoint: EndpointSettings = EndpointSettings()
     keep: int = 5
     memory: Literal["auto", "strict", "fast"] = "auto"  # fast: results leave the view in blocks, which costs less
+    kv_type: Literal["f16", "q8_0"] = "f16"  # of llama.cpp's context: q8_0 takes half the memory
+    shift_memory: bool = False  # experimental, llama.cpp: what the model writes may change
     max_calls: int = 600
     max_time_s: float = 0.0  # 0: no limit
     scope: Scope = Scope()

@@ -24,7 +24,7 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
-from fathom.core.errors import EngineError
+from fathom.core.errors import EngineError, ModelFileError
 from fathom.core.types import EngineSpec, Sampling
 
 lib: Any = llama_cpp
@@ -60,6 +60,10 @@ class _NativeLog:
         """The last errors, in one line."""
         return "; ".join(self.errors) or "it gives no reason"
 
+    def short_of_memory(self) -> bool:
+        """Whether one of the last errors is a refused allocation."""
+        return any("alloc" in error or "memory" in error.lower() for error in self.errors)
+
 
 _logs: list[_NativeLog] = []
 
@@ -73,9 +77,10 @@ def native_log() -> _NativeLog:
 
 
 def load_model(path: Path, gpu_layers: int, on_progress: Callable[[float], None]) -> Any:
-    """A llama_model_p, to be freed by the caller; ``gpu_layers`` -1: all. Raises EngineError with llama.cpp's reason.
+    """A llama_model_p, to be freed by the caller; ``gpu_layers`` -1: all.
 
-    Without support for a graphics card in the library ``gpu_layers`` has no effect.
+    Raises ModelFileError without the memory for it, EngineError with llama.cpp's reason otherwise. Without
+    support for a graphics card in the library ``gpu_layers`` has no effect.
     """
     log = native_log()
     log.errors.clear()
@@ -90,6 +95,8 @@ def load_model(path: Path, gpu_layers: int, on_progress: Callable[[float], None]
     model = lib.llama_model_load_from_file(os.fsencode(path), params)
     del callback  # until here it had to stay referenced
     if not model:
+        if log.short_of_memory():
+            raise _too_little(f"There is too little memory for {path.name}.", "all of its weights", log)
         raise EngineError(f"llama.cpp cannot load {path.name}: {log.why()}")
     return model
 
@@ -100,7 +107,7 @@ class Context:
     def __init__(
         self, model: Any, spec: EngineSpec, tokens: int, threads: int, *, sequences: int = 1, batch_tokens: int = 0
     ) -> None:
-        """Raises EngineError when ``spec`` asks for what cannot be, or when there is no memory for it."""
+        """Raises EngineError when ``spec`` asks for what cannot be, ModelFileError without the memory for it."""
         log = native_log()
         log.errors.clear()
         params = lib.llama_context_default_params()
@@ -118,6 +125,8 @@ class Context:
             params.type_k = params.type_v = lib.GGML_TYPE_Q8_0
         self.handle: Any = lib.llama_init_from_model(model, params)
         if not self.handle:
+            if log.short_of_memory():
+                raise _too_little("There is too little memory for the model.", f"a context of {tokens:,} tokens", log)
             raise EngineError(f"llama.cpp cannot make a context of {tokens} tokens: {log.why()}")
         self.memory: Any = lib.llama_get_memory(self.handle)
         self.tokens = int(lib.llama_n_ctx(self.handle))
@@ -230,6 +239,16 @@ class SamplerChain:
     def close(self) -> None:
         """Free it."""
         lib.llama_sampler_free(self._chain)
+
+
+def _too_little(message: str, needs: str, log: _NativeLog) -> ModelFileError:
+    return ModelFileError(
+        message,
+        needs=f"room for {needs}",
+        has=f"the system refused it ({log.errors[-1]})",
+        do="Close other programs, or choose a smaller model.",
+        remedy="choose_model",
+    )
 
 
 def _check_kv_type(model: Any, spec: EngineSpec) -> None:

@@ -20,6 +20,7 @@ from fathom.core.settings import Settings, data_dir
 from fathom.core.types import EngineInfo, EngineSpec, Message, Sampling, Struct
 from fathom.prompting.profiles import load_profile
 from fathom.services import machine
+from fathom.services.endpoint_service import EndpointService
 from fathom.services.engine_build import EngineBuild
 from fathom.services.engine_choice import graphics_layers, model_path, read_model
 from fathom.services.mlx_install import MlxInstall
@@ -130,7 +131,10 @@ async def _engine(settings: Settings) -> Check:
             remedy="It is being built; wait for it." if building else "Build it: make setup",
             detail=status.detail,
         )
-    version = importlib.metadata.version("llama-cpp-python")
+    built_for = build.graphics()
+    version = importlib.metadata.version("llama-cpp-python") + (
+        f", built for {built_for}" if built_for else ", built for the processor alone"
+    )
     try:
         path = model_path(settings)
         if path is None or path.is_dir():  # a folder for MLX is no test of llama.cpp
@@ -157,6 +161,35 @@ async def _engine(settings: Settings) -> Check:
         name="engine",
         state="ok",
         summary=f"llama-cpp-python {version} on {client.info.device}: {speed:.0f} tokens/s with {client.info.model}",
+    )
+
+
+async def _endpoint(settings: Settings) -> Check:
+    service = EndpointService(settings)
+    used = settings.backend == "endpoint"
+    if not service.where:
+        return Check(
+            name="server",
+            state="error" if used else "ok",
+            summary="a server is to answer, and it has no address" if used else "none is set: models here answer",
+            remedy="Give its address in Settings, or choose a model on this computer." if used else "",
+        )
+    if service.leaves_for and not service.settings.allow_remote:
+        return Check(
+            name="server",
+            state="error" if used else "ok",
+            summary=f"{service.where} is not this computer and you have not allowed it: it was not asked",
+            remedy="Allow it in Settings, or choose a model on this computer." if used else "",
+        )
+    found = await service.test()
+    in_use = "in use" if used else "not in use"
+    if found.ok:
+        return Check(name="server", state="ok", summary=f"{in_use}: {found.message}", detail="\n".join(found.models))
+    return Check(
+        name="server",
+        state="error" if used else "warning",
+        summary=f"{in_use}: {found.message}",
+        remedy="Start the server, or mend its address or key in Settings.",
     )
 
 
@@ -246,6 +279,7 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[Check]]] = {
     "model": _model,
     "engine": _engine,
     "mlx": _mlx,
+    "server": _endpoint,
     "sandbox": _sandbox,
     "display": _display,
 }

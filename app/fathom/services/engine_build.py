@@ -53,6 +53,18 @@ class EngineBuild:
             return False  # half-copied files can be found before the installation ends
         return all(importlib.util.find_spec(name) is not None for name in ("llama_cpp", "llguidance"))
 
+    def graphics(self) -> str:
+        """What the library was built for beside the processor: "cuda", "metal", ...; "" when nothing."""
+        try:
+            found = importlib.util.find_spec("llama_cpp")
+            names = (
+                [path.name for path in (Path(found.origin).parent / "lib").iterdir()] if found and found.origin else []
+            )
+        except OSError:
+            return ""
+        kinds = ("cuda", "metal", "vulkan", "hip", "sycl")
+        return next((kind for kind in kinds if any(f"ggml-{kind}" in name for name in names)), "")
+
     def read(self) -> BuildState | None:
         """The last written state, None when there is none (or it is being replaced, or not ours)."""
         try:

@@ -15,19 +15,22 @@ from fathom.core.errors import ModelFileError
 from fathom.core.settings import Settings
 from fathom.core.types import EngineInfo, EngineSpec
 from fathom.prompting.profiles import Profile, load_profile
-from fathom.services import machine
+from fathom.services import engine_fit, machine
 from fathom.services.mlx_install import MlxInstall
 from fathom.weights import convert, embedded, gguf, memory, mlx_folder
 
 
-class Chosen:
-    """A model, its backend, the way to talk to it, and whether a person chose it."""
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """A model, its backend, the way to talk to it, and whether a person chose it.
 
-    def __init__(self, spec: EngineSpec, profile: Profile, model_chosen: bool, name: str) -> None:
-        self.spec = spec
-        self.profile = profile
-        self.model_chosen = model_chosen
-        self.name = name
+    ``notices`` are what is not as the settings have it, and what a run should be warned of.
+    """
+
+    spec: EngineSpec
+    profile: Profile
+    model_chosen: bool
+    name: str
+    notices: tuple[str, ...] = ()
 
 
 def wanted_by(settings: Settings) -> EngineSpec:
@@ -73,12 +76,16 @@ def model_path(settings: Settings) -> Path | None:
 
 
 def graphics_layers(
-    model: gguf.GgufHeader | mlx_folder.MlxFolder, context_tokens: int, computer: memory.Machine | None = None
+    model: gguf.GgufHeader | mlx_folder.MlxFolder,
+    context_tokens: int,
+    computer: memory.Machine | None = None,
+    kv_type: memory.KvType = "f16",
 ) -> int:
     """``EngineSpec.gpu_layers`` for a model, by the free memory of the graphics cards (looked up when not given)."""
     if not isinstance(model, gguf.GgufHeader):
         return -1
-    return memory.gpu_layers(model.file_bytes, memory.of_header(model), context_tokens, computer or machine.look())
+    here = computer or machine.look()
+    return memory.gpu_layers(model.file_bytes, memory.of_header(model), context_tokens, here, kv_type=kv_type)
 
 
 def choose(settings: Settings) -> Chosen:
@@ -93,14 +100,46 @@ def choose(settings: Settings) -> Chosen:
             remedy="fetch_model",
         )
     model = read_model(path)
+    name = model.name or path.stem
     backend = backend_of(settings, path)
     profile = load_profile(EngineInfo(backend=backend, model=model.name, architecture=model.architecture))
     context = min(profile.context_tokens, model.context_length or profile.context_tokens)
-    computer = machine.look()
-    if isinstance(model, gguf.GgufHeader):
-        found = memory.fit(path.stat().st_size, memory.of_header(model), context, computer)
-        if found.state == "shorter":
-            context = found.context_tokens
-    layers = graphics_layers(model, context, computer)
-    spec = EngineSpec(backend=backend, model=str(path), context_tokens=context, profile=profile.name, gpu_layers=layers)
-    return Chosen(spec, profile, bool(settings.model), model.name or path.stem)
+    computer = engine_fit.seen_by(backend, machine.look())
+    need = engine_fit.demand(model, path, backend, computer, kv_type=settings.kv_type)
+    found = need.fit(context, computer)
+    other = None
+    if backend == "mlx" and isinstance(model, gguf.GgufHeader):
+        other = engine_fit.demand(model, path, "llamacpp", computer).fit(context, computer)
+    if settings.model:  # the small one is tried everywhere
+        engine_fit.refuse(name, found, backend, computer, other=other)
+    wide, context = context, found.context_tokens if found.state == "shorter" else context
+    kv_type = engine_fit.kv_type_for(settings.kv_type, backend, need.shape)
+    shift = settings.shift_memory and backend == "llamacpp"
+    spec = EngineSpec(
+        backend=backend,
+        model=str(path),
+        context_tokens=context,
+        profile=profile.name,
+        gpu_layers=graphics_layers(model, context, computer, kv_type),
+        kv_type=kv_type,
+        shift_memory=shift,
+    )
+    notices = []
+    if context < wide:
+        notices.append(f"{name} sees {context:,} tokens at once instead of {wide:,}: there is no memory for more.")
+    if found.state == "close_programs":
+        notices.append(
+            f"{name} needs {memory.gigabytes(found.needs_bytes)}, and {memory.gigabytes(computer.free_bytes)} "
+            "are free: it will be slow until other programs are closed."
+        )
+    if kv_type != settings.kv_type:
+        why = "its heads cannot be packed" if backend == "llamacpp" else "MLX does not pack it"
+        notices.append(f"What {name} has in view is kept in 16 bits, not packed to 8 as set: {why}.")
+    if shift:
+        notices.append(
+            "Experimental: old results are cut out of what the model has computed, without computing the rest again. "
+            "It may write other things than it would otherwise."
+        )
+    elif settings.shift_memory:
+        notices.append("Cutting old results out of what is computed is llama.cpp’s; MLX computes the rest again.")
+    return Chosen(spec=spec, profile=profile, model_chosen=bool(settings.model), name=name, notices=tuple(notices))

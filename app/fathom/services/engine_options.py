@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from fathom.core.errors import ModelFileError
 from fathom.core.settings import Settings
 from fathom.core.types import COMPUTES, EngineSpec, Struct
 from fathom.services.engine_choice import backend_of, with_choice
 from fathom.services.mlx_install import MlxInstall
 from fathom.services.model_library import Model
-from fathom.weights import convert, embedded, gguf
+from fathom.weights import embedded
 
 
 class EngineOption(Struct, frozen=True):
@@ -33,10 +32,11 @@ def options(
     with_mlx = (mlx or MlxInstall()).installed()
     found = []
     for model in models:
-        if model.problem or not (model.embedded or model.fit.usable or model.in_use):
+        if model.problem:
             continue
         path = "" if model.embedded else model.path
-        backends = ["mlx"] if model.backend == "mlx" else ["llamacpp", *(["mlx"] if with_mlx and _mlx(model) else [])]
+        backends = [model.backend] if model.embedded or model.fit.usable or model.in_use else []
+        backends += [backend for backend, fit in model.others if fit.usable and (backend != "mlx" or with_mlx)]
         found += [
             EngineOption(spec=EngineSpec(backend=backend, model=path), name=model.name, computes=COMPUTES[backend])
             for backend in backends
@@ -57,11 +57,3 @@ def chosen(among: Iterable[EngineOption], wanted: EngineSpec, settings: Settings
         if option.spec.backend == backend and (backend == "endpoint" or option.spec.model == now.model):
             return option
     return None
-
-
-def _mlx(model: Model) -> bool:
-    """Whether MLX can take this GGUF."""
-    try:
-        return not convert.why_not(gguf.read_header(Path(model.path)))
-    except ModelFileError:
-        return False

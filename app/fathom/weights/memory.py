@@ -12,9 +12,11 @@ from typing import Literal
 from fathom.core.types import Struct
 from fathom.weights.catalog import Entry
 from fathom.weights.gguf import GgufHeader
+from fathom.weights.mlx_folder import MlxFolder
 
-KvType = Literal["f16", "q8_0"]
-KV_BYTES: dict[KvType, float] = {"f16": 2.0, "q8_0": 34 / 32}  # a q8_0 block: 32 values and one 16-bit scale
+KvType = Literal["f16", "q8_0", "f32"]
+KV_BLOCK = 32  # values of a q8_0 block, which has one 16-bit scale: a head must consist of whole ones
+KV_BYTES: dict[KvType, float] = {"f16": 2.0, "q8_0": (KV_BLOCK + 2) / KV_BLOCK, "f32": 4.0}
 
 CONTEXT_STEP = 256  # llama.cpp rounds a context up to it
 BATCH_TOKENS = 512  # logits of one batch are the largest part of the scratch memory
@@ -33,6 +35,11 @@ class Architecture(Struct, frozen=True):
     key_dim: int
     value_dim: int
     vocabulary: int = 0
+
+    @property
+    def packs(self) -> bool:
+        """Whether its keys and values can be kept in q8_0."""
+        return not (self.key_dim % KV_BLOCK or self.value_dim % KV_BLOCK)
 
 
 class Gpu(Struct, frozen=True):
@@ -58,14 +65,14 @@ class Fit(Struct, frozen=True):
 
     ``fits``: now, with ``leaves_bytes`` to spare. ``shorter``: with ``context_tokens`` instead of those asked for.
     ``close_programs``: only when other programs give memory back. ``too_large``: never. ``unknown``: its architecture
-    is not known. ``on``: where it was reckoned.
+    is not known. ``on``: where it was reckoned; "both" is a part on the graphics cards and the rest in memory.
     """
 
     state: Literal["fits", "shorter", "close_programs", "too_large", "unknown"]
     needs_bytes: int = 0
     leaves_bytes: int = 0
     context_tokens: int = 0
-    on: Literal["memory", "gpu"] = "memory"
+    on: Literal["memory", "gpu", "both"] = "memory"
 
     @property
     def usable(self) -> bool:
@@ -88,6 +95,19 @@ def of_header(header: GgufHeader) -> Architecture | None:
     if not (layers and kv_heads and key and value):
         return None
     return Architecture(layers=layers, kv_heads=kv_heads, key_dim=key, value_dim=value, vocabulary=number("vocab_size"))
+
+
+def of_folder(folder: MlxFolder) -> Architecture | None:
+    """The architecture that an MLX folder tells of; None when it says too little."""
+    if not (folder.layers and folder.kv_heads and folder.head_dim):
+        return None
+    return Architecture(
+        layers=folder.layers,
+        kv_heads=folder.kv_heads,
+        key_dim=folder.head_dim,
+        value_dim=folder.head_dim,
+        vocabulary=folder.vocabulary,
+    )
 
 
 def of_entry(entry: Entry) -> Architecture:
@@ -136,13 +156,25 @@ def fit(
     *,
     kv_type: KvType = "f16",
     held_bytes: int = 0,
+    splits: bool = True,
 ) -> Fit:
     """Whether a model with ``context_tokens`` fits on ``machine``; ``held_bytes`` the present model would give back.
 
-    A graphics card that takes all of it comes first, then the computer's memory.
+    A graphics card that takes all of it comes first, then the computer's memory, then, when the library ``splits`` a
+    model, both together. Without a ``shape`` only the weights are looked at.
     """
+    most = machine.ram_bytes - SYSTEM_BYTES - SPARE_BYTES
+    room = min(machine.free_bytes + held_bytes, machine.ram_bytes - SYSTEM_BYTES) - SPARE_BYTES
+    cards = 0
+    if splits and not machine.unified:
+        reserve = SPARE_BYTES + (needed_bytes(0, shape, 0, kv_type) if shape is not None else SCRATCH_BYTES)
+        cards = sum(max(0, gpu.free_bytes - reserve) for gpu in machine.gpus)
     if shape is None:
-        return Fit(state="unknown", needs_bytes=weights_bytes, context_tokens=context_tokens)
+        largest = max((gpu.free_bytes for gpu in machine.gpus), default=0)
+        state: Literal["unknown", "too_large"] = (
+            "unknown" if weights_bytes <= max(most + cards, largest) else "too_large"
+        )
+        return Fit(state=state, needs_bytes=weights_bytes, context_tokens=context_tokens)
     needs = needed_bytes(weights_bytes, shape, context_tokens, kv_type)
     for gpu in machine.gpus:
         if needs + SPARE_BYTES <= gpu.free_bytes:
@@ -153,19 +185,21 @@ def fit(
                 context_tokens=context_tokens,
                 on="gpu",
             )
-    room = min(machine.free_bytes + held_bytes, machine.ram_bytes - SYSTEM_BYTES) - SPARE_BYTES
-    if needs <= room:
-        leaves = room + SPARE_BYTES - needs
-        return Fit(state="fits", needs_bytes=needs, leaves_bytes=leaves, context_tokens=context_tokens)
-    shorter = longest_context(weights_bytes, shape, room, context_tokens, kv_type)
+    on: Literal["memory", "both"] = "memory" if needs <= room or not cards else "both"
+    room += cards
+    shorter = context_tokens if needs <= room else longest_context(weights_bytes, shape, room, context_tokens, kv_type)
     if shorter >= min(SHORTEST_CONTEXT, context_tokens):
         less = needed_bytes(weights_bytes, shape, shorter, kv_type)
-        leaves = room + SPARE_BYTES - less
-        return Fit(state="shorter", needs_bytes=less, leaves_bytes=leaves, context_tokens=shorter)
-    state: Literal["close_programs", "too_large"] = (
-        "close_programs" if needs <= machine.ram_bytes - SYSTEM_BYTES - SPARE_BYTES else "too_large"
-    )
-    return Fit(state=state, needs_bytes=needs, context_tokens=context_tokens)
+        leaves = room + SPARE_BYTES - less - (cards if on == "memory" else 0)
+        return Fit(
+            state="fits" if shorter == context_tokens else "shorter",
+            needs_bytes=less,
+            leaves_bytes=leaves,
+            context_tokens=shorter,
+            on=on,
+        )
+    too_large = needs > most + cards
+    return Fit(state="too_large" if too_large else "close_programs", needs_bytes=needs, context_tokens=context_tokens)
 
 
 def gpu_layers(
@@ -198,7 +232,7 @@ def whole_gigabytes(number: float) -> str:
 def words(found: Fit) -> str:
     """One plain sentence."""
     context = f"{found.context_tokens:,} tokens in view"
-    where = " on the graphics card" if found.on == "gpu" else ""
+    where = {"memory": "", "gpu": " on the graphics card", "both": " partly on the graphics card"}[found.on]
     match found.state:
         case "fits":
             return f"Fits{where}, leaves {whole_gigabytes(found.leaves_bytes)} ({context})"

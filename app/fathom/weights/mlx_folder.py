@@ -6,6 +6,7 @@ A folder is foreign, as a GGUF file is: one that wants to run Python code of its
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from pathlib import Path
@@ -32,6 +33,11 @@ class MlxFolder(msgspec.Struct, frozen=True, kw_only=True):
     end_tokens: tuple[int, ...] = ()
     dtype: str = ""  # float16, bfloat16, float32; "" when it does not say
     weight_bytes: int = 0
+    parameters: int = 0  # numbers in all tensors, the packed ones unpacked
+    layers: int = 0  # 0 for this and the next ones: it does not say
+    kv_heads: int = 0
+    head_dim: int = 0
+    vocabulary: int = 0
 
 
 def read_folder(path: Path) -> MlxFolder:
@@ -54,8 +60,9 @@ def read_folder(path: Path) -> MlxFolder:
     weights = sorted(path.glob("model*.safetensors"))
     if not weights:
         raise _error(path, "no model*.safetensors")
+    tensors: dict[str, Any] = {}
     for file in weights:
-        _check_weights(path, file)
+        tensors |= _check_weights(path, file)
     template = path / "chat_template.jinja"
     text = template.read_text("utf-8", errors="replace") if template.is_file() else tokenizer.get("chat_template")
     context = config.get("max_position_embeddings")
@@ -71,6 +78,11 @@ def read_folder(path: Path) -> MlxFolder:
         end_tokens=tuple({*_ids(config.get("eos_token_id")), *_ids(generation.get("eos_token_id"))}),
         dtype=str(config.get("torch_dtype") or config.get("dtype") or ""),
         weight_bytes=sum(file.stat().st_size for file in weights),
+        parameters=_parameters(tensors, config),
+        layers=_number(config, "num_hidden_layers"),
+        kv_heads=_number(config, "num_key_value_heads") or _number(config, "num_attention_heads"),
+        head_dim=_head_dim(config),
+        vocabulary=_number(config, "vocab_size"),
     )
 
 
@@ -91,8 +103,44 @@ def _json(folder: Path, name: str, *, optional: bool = False) -> dict[str, Any]:
     return document
 
 
-def _check_weights(folder: Path, file: Path) -> None:
-    """The format: 8 bytes of length, a JSON header with each tensor's place, then the tensors."""
+def _number(config: dict[str, Any], name: str) -> int:
+    value = config.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 20 else 0
+
+
+def _head_dim(config: dict[str, Any]) -> int:
+    heads = _number(config, "num_attention_heads")
+    return _number(config, "head_dim") or (_number(config, "hidden_size") // heads if heads else 0)
+
+
+def _parameters(tensors: dict[str, Any], config: dict[str, Any]) -> int:
+    """A packed weight has scales beside it, one for each group of its numbers."""
+    found = config.get("quantization")
+    quantisation = found if isinstance(found, dict) else {}
+
+    def numbers(name: str) -> int:
+        shape = tensors.get(name, {}).get("shape")
+        known = isinstance(shape, list) and all(isinstance(size, int) and size >= 0 for size in shape)
+        return math.prod(shape) if known else 0
+
+    total = 0
+    for name in tensors:
+        part, _dot, kind = name.rpartition(".")
+        scales = f"{part}.scales"
+        if scales not in tensors or kind not in ("weight", "scales", "biases"):
+            total += numbers(name)
+        elif kind == "weight":
+            own = quantisation.get(part)
+            group = _number(own if isinstance(own, dict) else quantisation, "group_size")
+            total += numbers(scales) * (group or 64)
+    return total
+
+
+def _check_weights(folder: Path, file: Path) -> dict[str, Any]:
+    """What its header says of each tensor.
+
+    The format: 8 bytes of length, a JSON header with each tensor's place, then the tensors.
+    """
     size = file.stat().st_size
     try:
         with file.open("rb") as data:
@@ -103,6 +151,7 @@ def _check_weights(folder: Path, file: Path) -> None:
         end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
         if 8 + length + int(end) != size:
             raise ValueError(f"it should have {8 + length + int(end)} bytes")
+        return {name: entry for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise _error(folder, f"{file.name} with {size} bytes; it is cut off or damaged ({error})") from None
 

@@ -1,4 +1,4 @@
-"""The Settings area: appearance, the model, searching the web, other programs' tools, the sandbox, where data lives.
+"""The Settings area: appearance, the model and how it computes, the web, other programs' tools, the sandbox, the data.
 
 Shows ``Settings`` and what the services say; a change counts at once.
 """
@@ -18,6 +18,7 @@ from fathom.tools.sandbox.attacks import NAMES
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.research import words
+from fathom.ui.settings.computing import ComputingCard
 from fathom.ui.settings.endpoint import EndpointCard
 from fathom.ui.settings.hosts import HostsCard
 from fathom.ui.settings.mcp import McpCard
@@ -64,6 +65,8 @@ class SettingsArea(QScrollArea):
         page.addWidget(Label("Settings", "hero", theme.BOLD))
         page.addWidget(self._appearance())
         page.addWidget(self._model())
+        self.computing = ComputingCard(bridge, tasks)
+        page.addWidget(self.computing)
         self.endpoint = EndpointCard(tasks)
         page.addWidget(self.endpoint)
         self.search = SearchCard(tasks)
@@ -82,6 +85,7 @@ class SettingsArea(QScrollArea):
         self._services = services
         self._settings = services.settings
         self._engine_changed(services.engine.status)
+        self.computing.attach(services.engine, services.settings)
         self.endpoint.attach(services.engine, services.settings)
         self.search.attach(services.search)
         self.mcp.attach(services.mcp)

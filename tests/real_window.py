@@ -31,7 +31,7 @@ from fathom.core.events import (
     StepFinished,
     StepStarted,
 )
-from fathom.core.settings import Settings
+from fathom.core.settings import EndpointSettings, Settings
 from fathom.core.types import Citation, Observation, Passage, Report, Session, Step, Task, ToolCall
 from fathom.store.database import open_database
 from fathom.store.sessions import SessionStore
@@ -191,14 +191,16 @@ class Home:
     """An empty data folder, and what the store says of it later.
 
     ``max_calls`` bounds a run: how many steps the small model takes by itself is chance, and may be very many.
+    ``server`` is the address of a server with OpenAI's protocol that can be chosen.
     """
 
-    def __init__(self, path: Path, max_calls: int = 3) -> None:
+    def __init__(self, path: Path, max_calls: int = 3, server: str = "") -> None:
         self.path = path
         self._store: SessionStore | None = None
         if not path.exists():
             path.mkdir(mode=0o700)
-            Settings(max_calls=max_calls).save(path / "settings.json")
+            endpoint = EndpointSettings(base_url=server)
+            Settings(max_calls=max_calls, endpoint=endpoint).save(path / "settings.json")
 
     @property
     def store(self) -> SessionStore:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 
@@ -23,6 +21,7 @@ from fathom.engines.remote import RemoteEngine
 from fathom.engines.remote_text import estimate
 from fathom.services.application import open_services
 from fathom.workers.client import EngineClient
+from llama_server import serving_model
 
 pytestmark = pytest.mark.engine
 
@@ -37,28 +36,9 @@ SAMPLES = (
 
 @pytest.fixture(scope="module")
 def server(embedded_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real server. Its port is found first, since it cannot say which one it took."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    said = tmp_path_factory.mktemp("server") / "log"
-    command = [sys.executable, "-m", "llama_cpp.server", "--host", "127.0.0.1", "--port", str(port), "--n_ctx", "8192"]
-    with said.open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--model", str(embedded_model), "--model_alias", "smollm2"], stdout=log, stderr=log
-        )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        transport = httpx.HTTPTransport(retries=8)  # ever longer pauses, some 60 s in all
-        with httpx.Client(transport=transport, trust_env=False, timeout=60) as client:
-            try:
-                client.get(f"{base}/v1/models").raise_for_status()
-            except httpx.HTTPError as error:
-                raise AssertionError(said.read_text("utf-8", "replace")[-2000:]) from error
+    """The address of a real server."""
+    with serving_model(embedded_model, tmp_path_factory.mktemp("server") / "log") as base:
         yield base
-    finally:
-        process.kill()
-        process.wait()
 
 
 def with_engine(base: str, main: Callable[[RemoteEngine], object]) -> None:

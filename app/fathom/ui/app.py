@@ -231,6 +231,8 @@ class App:
         loop = qasync.QEventLoop(self._app, already_running=False)
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._loop_exception)
+        # As asyncio's own run_forever does and qasync's does not: a generator that nobody closed is closed on the loop.
+        sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
         with loop:
             loop.run_until_complete(self._main(loop))
             loop.run_until_complete(loop.shutdown_asyncgens())

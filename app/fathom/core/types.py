@@ -253,3 +253,11 @@ class Session(Struct, frozen=True):
     sample: bool = False  # a recording that comes with Fathom
     parent_id: str = ""
     parent_step: int = 0
+
+    @property
+    def answered_by(self) -> str:
+        """The model and what computed it, for people: "Qwen3 8B on llama.cpp"; "" before it began."""
+        if not self.model_name or self.sample:
+            return self.model_name
+        computes = COMPUTES.get(self.engine.backend, "")
+        return f"{self.model_name} on {computes}" if computes else self.model_name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from fathom.core.types import COMPUTES, Citation, FinishReason, Report, Scope, Session, Trajectory
+from fathom.core.types import Citation, FinishReason, Report, Scope, Session, Trajectory
 from fathom.export.markdown_text import address, disarmed, plain, quoted
 
 QUOTE_CONTEXT = 240
@@ -99,19 +99,13 @@ def _cut_end(text: str, limit: int) -> str:
 def _footer(session: Session, trajectory: Trajectory) -> str:
     calls = trajectory.calls_made
     rows = [
-        ("Model", _model(session)),
+        ("Model", session.answered_by or session.engine.model or "not known"),
         ("Asked", session.created),
         ("Steps", f"{len(trajectory.steps)}, with {calls} tool call{'' if calls == 1 else 's'}"),
         ("Looked in", _where(trajectory.task.scope)),
     ]
     lines = [f"- {name}: {plain(value)}" for name, value in rows]
     return "\n".join(["Made with Fathom by a language model: it may be wrong.", "", *lines])
-
-
-def _model(session: Session) -> str:
-    name = session.model_name or session.engine.model or "not known"
-    computes = COMPUTES.get(session.engine.backend, "")
-    return f"{name} on {computes}" if computes and not session.sample else name
 
 
 def _where(scope: Scope) -> str:

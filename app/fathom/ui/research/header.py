@@ -245,6 +245,8 @@ class Header(QWidget):
             text += "  ·  demonstration: the model follows a script"
         elif session.sample:
             text += f"  ·  recorded with {session.model_name}" if session.model_name else "  ·  a recording"
+        elif session.answered_by and session.state in ("running", "paused", "done", "partial"):
+            text += f"  ·  {session.answered_by}"
         self.facts.setText(text)
         self.facts_icon.set_icon(icon, token)
 

@@ -281,6 +281,13 @@ QPushButton[kind="toast"] {
   text-decoration: underline;
 }
 QPushButton[kind="toast"]:focus { border: 2px solid @toastlink; padding: 0 2px; min-height: 20px; }
+QPushButton[kind="section"] {
+  background: transparent; color: @mut; border: 0; border-radius: 8px; min-height: 32px; padding: 0 12px;
+  text-align: left;
+}
+QPushButton[kind="section"]:hover { background: @sunk; color: @text; }
+QPushButton[kind="section"]:checked { background: @sel; color: @text; }
+QPushButton[kind="section"]:focus { border: 2px solid @blue; padding: 0 10px; min-height: 28px; }
 QPushButton[kind="bare"] { background: transparent; border: 0; min-height: 24px; padding: 0 4px; }
 QPushButton[kind="bare"]:hover { background: @sel; }
 QPushButton[kind="bare"]:focus { border: 2px solid @blue; padding: 0 2px; min-height: 20px; }

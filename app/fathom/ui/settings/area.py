@@ -23,6 +23,7 @@ from fathom.ui.settings.endpoint import EndpointCard
 from fathom.ui.settings.hosts import HostsCard
 from fathom.ui.settings.mcp import McpCard
 from fathom.ui.settings.search import SearchCard
+from fathom.ui.settings.sections import Sections
 from fathom.ui.widgets.buttons import Button, Choice
 from fathom.ui.widgets.cards import Card, IconLine, column, row
 from fathom.ui.widgets.labels import Label
@@ -37,7 +38,7 @@ MODES: tuple[tuple[Literal["system", "light", "dark"], str], ...] = (
 )
 
 
-class SettingsArea(QScrollArea):
+class SettingsArea(QWidget):
     """``model_wanted()`` asks for a GGUF file, ``small_wanted()`` for the embedded model, ``restart_wanted()``."""
 
     model_wanted = Signal()
@@ -49,34 +50,47 @@ class SettingsArea(QScrollArea):
         self._settings = settings
         self._services: Services | None = None
         self._tasks = tasks
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        across = row(self, gap=0, margins=(24, 0, 0, 0))
+        self.page = QScrollArea()
+        self.page.setWidgetResizable(True)
+        self.page.setFrameShape(QFrame.Shape.NoFrame)
+        self.page.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         inside = QWidget()
         inside.setProperty("ground", "clear")
-        self.setWidget(inside)
-        outer = row(inside, margins=(48, 32, 48, 32))
+        self.page.setWidget(inside)
+        outer = row(inside, margins=(24, 32, 48, 32))
         narrow = QWidget()
         narrow.setMaximumWidth(720)
         outer.addWidget(narrow, 1)
         outer.addStretch(0)
         outer.setAlignment(Qt.AlignmentFlag.AlignLeft)
         page = column(narrow, gap=16)
-        page.addWidget(Label("Settings", "hero", theme.BOLD))
-        page.addWidget(self._appearance())
-        page.addWidget(self._model())
+        self.sections = Sections(self.page)
+        beside = column(gap=16, margins=(0, 32, 0, 16))
+        title = row(margins=(12, 0, 0, 0))
+        title.addWidget(Label("Settings", "hero", theme.BOLD))
+        beside.addLayout(title)
+        beside.addWidget(self.sections, 1)
+        across.addLayout(beside)
+        across.addWidget(self.page, 1)
         self.computing = ComputingCard(bridge, tasks)
-        page.addWidget(self.computing)
         self.endpoint = EndpointCard(tasks)
-        page.addWidget(self.endpoint)
         self.search = SearchCard(tasks)
-        page.addWidget(self.search)
         self.mcp = McpCard(tasks)
-        page.addWidget(self.mcp)
-        page.addWidget(self._sandbox())
         self.hosts = HostsCard()
-        page.addWidget(self.hosts)
-        page.addWidget(self._data())
+        for word, card in (
+            ("Appearance", self._appearance()),
+            ("Model", self._model()),
+            ("How it computes", self.computing),
+            ("A server of your own", self.endpoint),
+            ("Searching the web", self.search),
+            ("Tools of other programs", self.mcp),
+            ("Running code", self._sandbox()),
+            ("What was contacted", self.hosts),
+            ("Your data", self._data()),
+        ):
+            page.addWidget(card)
+            self.sections.add(word, card)
         page.addStretch(1)
         bridge.engine_changed.connect(self._engine_changed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ from fathom.core.events import (
 )
 from fathom.core.types import Observation, Step, Task, ToolCall
 from fathom.store.database import open_database
+from fathom.store.session_schema import MIGRATIONS
 from fathom.store.sessions import SessionStore, UnknownSession
 
 
@@ -155,6 +157,30 @@ def test_end_of_run_sets_the_state(store: SessionStore, event: AgentEvent, state
     assert store.get("s1").state == state
     assert store.trajectory("s1").finish_reason == reason
     assert store.events("s1")[-1] == event
+
+
+def test_a_session_knows_whether_a_passage_backs_its_answer(store: SessionStore) -> None:
+    store.create(session())
+    end = finished()
+    guess = msgspec.structs.replace(end, report=msgspec.structs.replace(end.report, answer_backed=False))
+    none = msgspec.structs.replace(guess, answer="", report=msgspec.structs.replace(guess.report, answer=""))
+    for event, unbacked in ((guess, True), (end, False), (guess, True), (none, False)):
+        store.record("s1", event)
+        assert store.get("s1").unbacked is unbacked
+    store.record("s1", guess)
+    store.record("s1", RunStarted(task=session().task))  # it goes on
+    assert not store.get("s1").unbacked
+
+
+def test_a_database_from_before_that_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "fathom.db"
+    database = open_database(path)
+    database.migrate("sessions", MIGRATIONS[:1])
+    database.close()
+    store = SessionStore(open_database(path))
+    store.create(session())
+    assert not store.get("s1").unbacked
+    store.close()
 
 
 def test_session_counts_steps_sources_and_seconds(store: SessionStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QApplication, QStyleOptionViewItem
@@ -66,6 +67,11 @@ def test_a_row_says_its_state_in_words(listing: SessionList, state: SessionState
     listing.show_sessions([session("Why", state)])
     text = listing.model.index(1).data(Qt.ItemDataRole.AccessibleTextRole)
     assert text == f"Why. {said}"
+
+
+def test_an_answer_that_no_passage_backs_is_not_called_done(listing: SessionList) -> None:
+    listing.show_sessions([msgspec.structs.replace(session("Why", "done"), unbacked=True)])
+    assert listing.model.index(1).data(Qt.ItemDataRole.AccessibleTextRole) == "Why. Not backed, 5 sources"
 
 
 def test_a_running_step_shows_in_its_row(listing: SessionList) -> None:

@@ -176,6 +176,11 @@ class Report(Struct, frozen=True):
     body: str
     citations: tuple[Citation, ...] = ()
 
+    @property
+    def unbacked(self) -> bool:
+        """Whether there is a short answer that no saved passage contains."""
+        return bool(self.answer) and not self.answer_backed
+
 
 class Trajectory(Struct, frozen=True):
     """A pure value: the task, the steps taken so far, and how it ended (``finish_reason`` is None while it runs)."""
@@ -238,7 +243,10 @@ SessionState = Literal["waiting", "running", "paused", "done", "partial", "stopp
 
 
 class Session(Struct, frozen=True):
-    """Identity of a run. A fork has a parent session and step. ``seconds`` is the time spent running."""
+    """Identity of a run. A fork has a parent session and step. ``seconds`` is the time spent running.
+
+    ``unbacked``: it has a short answer that no saved passage contains.
+    """
 
     id: str
     title: str
@@ -253,6 +261,7 @@ class Session(Struct, frozen=True):
     sample: bool = False  # a recording that comes with Fathom
     parent_id: str = ""
     parent_step: int = 0
+    unbacked: bool = False
 
     @property
     def answered_by(self) -> str:

@@ -105,7 +105,7 @@ class LlamaCppBackend:
     def generate(self, request: GenerateRequest, cancelled: Callable[[], bool]) -> Iterator[EngineEvent]:
         """As Backend.generate.
 
-        ``cancelled`` is also asked from a thread of its own every 20 ms, so that a native computation stops at once.
+        ``cancelled`` is also asked from a thread of its own every 50 ms, so that a native computation stops at once.
         With ``logprobs``, a delta carries every sampled id, the one that ends the generation too, and its
         log-probability in nats under the model's own distribution (temperature 1, no penalty, no mask, no truncation).
         """

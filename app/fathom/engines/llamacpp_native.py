@@ -30,7 +30,7 @@ from fathom.core.types import EngineSpec, Sampling
 lib: Any = llama_cpp
 
 BATCH_TOKENS = 512
-CANCEL_POLL_S = 0.02
+CANCEL_POLL_S = 0.05
 _KV_BLOCK = 32  # values that one q8_0 block holds: a head must consist of whole ones
 
 
@@ -140,7 +140,7 @@ class Context:
 
     @contextlib.contextmanager
     def stopped_by(self, cancelled: Callable[[], bool]) -> Iterator[None]:
-        """Meanwhile ``cancelled`` is asked every 20 ms from a thread of its own; it stops a native computation."""
+        """Meanwhile ``cancelled`` is asked every 50 ms from a thread of its own; it stops a native computation."""
         self._stop_flag[0] = b"\0"
         done = threading.Event()
 

@@ -48,7 +48,7 @@ class MarkdownExporter:
 def _labels(trajectory: Trajectory, report: Report) -> list[tuple[str, str]]:
     """What a reader has to know before believing the report."""
     labels = []
-    if report.answer and not report.answer_backed:
+    if report.unbacked:
         labels.append(
             (
                 "Short answer not found in the sources.",

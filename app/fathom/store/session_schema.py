@@ -32,4 +32,9 @@ def m001_sessions_events_sources(db: sqlite_utils.Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS = (m001_sessions_events_sources,)
+def m002_unbacked(db: sqlite_utils.Database) -> None:
+    """Whether the short answer is in no saved passage; not known of the runs before it."""
+    db.execute("ALTER TABLE sessions ADD COLUMN unbacked INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS = (m001_sessions_events_sources, m002_unbacked)

@@ -56,7 +56,7 @@ _DAMAGED = "A part of this session is damaged on the disk and is left out."
 _OPEN_STATES = ("waiting", "running", "paused")
 _SESSION_COLUMNS = (
     "s.id, s.title, s.created, s.task, s.state, s.engine, s.model_name, s.seconds, s.sample, "
-    "s.parent_id, s.parent_step, "
+    "s.parent_id, s.parent_step, s.unbacked, "
     "(SELECT count(*) FROM sources WHERE session = s.number), "
     "(SELECT count(DISTINCT step) FROM events WHERE session = s.number AND type = 'StepFinished')"
 )
@@ -240,6 +240,9 @@ class SessionStore:
                 self._set_state(connection, number, state)
             if isinstance(event, RunStarted) and event.model:
                 connection.execute("UPDATE sessions SET model_name = ? WHERE number = ?", (event.model, number))
+            if isinstance(event, RunStarted | RunFinished):
+                unbacked = isinstance(event, RunFinished) and event.report.unbacked
+                connection.execute("UPDATE sessions SET unbacked = ? WHERE number = ?", (unbacked, number))
 
     def discard_open_step(self, session_id: str) -> None:
         """Before a run goes on: forget the step that was cut off, with what it had begun. Finished steps stay."""
@@ -442,7 +445,8 @@ def _unindex(connection: sqlite3.Connection, row: int, text: str) -> None:
 
 
 def _session(row: tuple[Any, ...]) -> Session:
-    session_id, title, created, task, state, engine, model, seconds, sample, parent, parent_step, sources, steps = row
+    (session_id, title, created, task, state, engine, model, seconds, sample) = row[:9]
+    (parent, parent_step, unbacked, sources, steps) = row[9:]
     return Session(
         id=session_id,
         title=title,
@@ -455,6 +459,7 @@ def _session(row: tuple[Any, ...]) -> Session:
         sample=bool(sample),
         parent_id=parent,
         parent_step=parent_step,
+        unbacked=bool(unbacked),
         sources=sources,
         steps=steps,
     )

@@ -27,7 +27,7 @@ from fathom.workers.host import Channel
 log = logging.getLogger(__name__)
 
 ALIVE_S = 1.0  # between two signs of life of a batch
-GATHER_S = 0.03  # a reader sees no difference, and each line costs the parent a wake that computing threads wait for
+GATHER_S = 0.05  # a reader sees no difference, and each line costs the parent a wake that computing threads wait for
 
 _BUILD = "Run `make setup`; it builds it for this computer."
 _LIBRARIES = {

@@ -180,7 +180,7 @@ class Header(QWidget):
             case RunResumed():
                 self._writing = self._finishing = self._pausing = False
             case RunFinished(report=report):
-                self._unbacked = bool(report.answer) and not report.answer_backed
+                self._unbacked = report.unbacked
             case RunStopped() | RunFailed() | RunInterrupted() | RunPaused():
                 pass
             case _:

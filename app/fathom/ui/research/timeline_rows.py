@@ -160,7 +160,7 @@ def _ending(state: RunState) -> Row:
             title = "Done" if answered else "Ended without a short answer"
             if took:
                 title += f" {'in' if answered else 'after'} {took}"
-            if state.report is not None and state.report.answer and not state.report.answer_backed:
+            if state.report is not None and state.report.unbacked:
                 title += ". No saved passage contains the short answer"
             text = _PARTIAL.get(state.finish_reason or "answered", "")
         case "stopped":

@@ -48,6 +48,9 @@ def status(session: Session, step: int = 0) -> tuple[str, str, str]:
     icon, token = STATE_ICONS[session.state]
     word = STATE_WORDS[session.state]
     more = ""
+    if session.state == "done" and session.unbacked:
+        icon, token = STATE_ICONS["partial"]
+        word = "Not backed"
     if session.sample:
         icon, token, word = "library", "mut", "Sample"
     step = step or (session.steps + 1 if session.state == "running" else session.steps)

@@ -380,12 +380,14 @@ def _build(kind: str) -> int:
     code = _watched([*words, *ENGINE], environ, started)
     if code == 0 and switched:
         code = _watched([*pip("install"), *ENGINE], environ, started)  # what --no-deps left out
-    if code == 0 and not switched and not computes():  # a wheel of pip's cache that was built for another processor
+    works = code == 0 and computes()
+    if code == 0 and not works and not switched:  # a wheel of pip's cache that was built for another processor
         say("the kept build of the engine is not for this processor; building it anew")
         code = _watched([*words, *anew, *ENGINE], environ, started)
+        works = code == 0 and computes()
     if code != 0 or not importable():
         return _fail("pip could not build llama-cpp-python; its words are in the log")
-    if not computes():
+    if not works:
         return _fail("llama-cpp-python was built, but it cannot compute on this processor")
     (VENV / ".stamp-engine").write_text(engine_stamp(kind))
     write_state(state="ready", started=started)
@@ -444,7 +446,7 @@ def mlx_stamp(kind: str) -> str:
     """What has to be the same for an installation to be kept."""
     names = ("mlx", *MLX, *MLX_BLAS)
     lines = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith(names)]
-    return f"{kind} {' '.join(lines)} {sys.version_info[:2]}{' without AMX' if has_amx() else ''}"
+    return f"{kind} {' '.join(lines)} {sys.version_info[:2]}"
 
 
 def mlx_settled(kind: str) -> bool:

@@ -26,12 +26,12 @@ import numpy.typing as npt
 
 from fathom.core.errors import EngineError, ModelFileError
 from fathom.core.types import EngineSpec, Sampling
+from fathom.weights.memory import KV_BLOCK
 
 lib: Any = llama_cpp
 
 BATCH_TOKENS = 512
 CANCEL_POLL_S = 0.05
-_KV_BLOCK = 32  # values that one q8_0 block holds: a head must consist of whole ones
 
 
 class Cancelled(Exception):
@@ -258,9 +258,9 @@ def _check_kv_type(model: Any, spec: EngineSpec) -> None:
         raise EngineError("a q8_0 KV cache needs flash attention, which is switched off; use f16, or switch it on")
     heads = int(lib.llama_model_n_head(model)) or 1
     width = int(lib.llama_model_n_embd(model)) // heads
-    if width % _KV_BLOCK:
+    if width % KV_BLOCK:
         raise EngineError(
-            f"a q8_0 KV cache needs heads of a multiple of {_KV_BLOCK} values; this model has {width}: use f16"
+            f"a q8_0 KV cache needs heads of a multiple of {KV_BLOCK} values; this model has {width}: use f16"
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -75,17 +76,11 @@ def model_path(settings: Settings) -> Path | None:
     return Path(settings.model) if settings.model else embedded.locate()
 
 
-def graphics_layers(
-    model: gguf.GgufHeader | mlx_folder.MlxFolder,
-    context_tokens: int,
-    computer: memory.Machine | None = None,
-    kv_type: memory.KvType = "f16",
-) -> int:
-    """``EngineSpec.gpu_layers`` for a model, by the free memory of the graphics cards (looked up when not given)."""
+def graphics_layers(model: gguf.GgufHeader | mlx_folder.MlxFolder, context_tokens: int) -> int:
+    """``EngineSpec.gpu_layers`` for a test of a model, by the free memory of the graphics cards now."""
     if not isinstance(model, gguf.GgufHeader):
         return -1
-    here = computer or machine.look()
-    return memory.gpu_layers(model.file_bytes, memory.of_header(model), context_tokens, here, kv_type=kv_type)
+    return memory.gpu_layers(model.file_bytes, memory.of_header(model), context_tokens, machine.look())
 
 
 def choose(settings: Settings) -> Chosen:
@@ -104,42 +99,53 @@ def choose(settings: Settings) -> Chosen:
     backend = backend_of(settings, path)
     profile = load_profile(EngineInfo(backend=backend, model=model.name, architecture=model.architecture))
     context = min(profile.context_tokens, model.context_length or profile.context_tokens)
-    computer = engine_fit.seen_by(backend, machine.look())
+    seen = machine.look()
+    computer = engine_fit.seen_by(backend, seen)
     need = engine_fit.demand(model, path, backend, computer, kv_type=settings.kv_type)
     found = need.fit(context, computer)
-    other = None
-    if backend == "mlx" and isinstance(model, gguf.GgufHeader):
-        other = engine_fit.demand(model, path, "llamacpp", computer).fit(context, computer)
-    if settings.model:  # the small one is tried everywhere
-        engine_fit.refuse(name, found, backend, computer, other=other)
-    wide, context = context, found.context_tokens if found.state == "shorter" else context
+    if settings.model and engine_fit.refused(found, need):  # the small one is tried everywhere
+        other = None
+        if backend == "mlx" and isinstance(model, gguf.GgufHeader):
+            here = engine_fit.seen_by("llamacpp", seen)
+            other = engine_fit.demand(model, path, "llamacpp", here).fit(context, here)
+        raise engine_fit.too_little(name, found, need, computer, other)
     kv_type = engine_fit.kv_type_for(settings.kv_type, backend, need.shape)
-    shift = settings.shift_memory and backend == "llamacpp"
     spec = EngineSpec(
         backend=backend,
         model=str(path),
-        context_tokens=context,
+        context_tokens=found.context_tokens if found.state == "shorter" else context,
         profile=profile.name,
-        gpu_layers=graphics_layers(model, context, computer, kv_type),
         kv_type=kv_type,
-        shift_memory=shift,
+        shift_memory=settings.shift_memory and backend == "llamacpp",
     )
-    notices = []
-    if context < wide:
-        notices.append(f"{name} sees {context:,} tokens at once instead of {wide:,}: there is no memory for more.")
-    if found.state == "close_programs":
-        notices.append(
+    if backend == "llamacpp":
+        layers = memory.gpu_layers(need.weights_bytes, need.shape, spec.context_tokens, computer, kv_type=kv_type)
+        spec = msgspec.structs.replace(spec, gpu_layers=layers)
+    notices = _notices(settings, spec, name, found, context, computer)
+    return Chosen(spec=spec, profile=profile, model_chosen=bool(settings.model), name=name, notices=tuple(notices))
+
+
+def _notices(
+    settings: Settings, spec: EngineSpec, name: str, found: memory.Fit, wanted_context: int, computer: memory.Machine
+) -> Iterator[str]:
+    """What a run should be warned of: a view that became shorter, too little memory, what is not as it was set."""
+    if spec.context_tokens < wanted_context:
+        yield (
+            f"{name} sees {spec.context_tokens:,} tokens at once instead of {wanted_context:,}: "
+            "there is no memory for more."
+        )
+    if found.state in ("close_programs", "too_large"):
+        yield (
             f"{name} needs {memory.gigabytes(found.needs_bytes)}, and {memory.gigabytes(computer.free_bytes)} "
             "are free: it will be slow until other programs are closed."
         )
-    if kv_type != settings.kv_type:
-        why = "its heads cannot be packed" if backend == "llamacpp" else "MLX does not pack it"
-        notices.append(f"What {name} has in view is kept in 16 bits, not packed to 8 as set: {why}.")
-    if shift:
-        notices.append(
+    if spec.kv_type != settings.kv_type:
+        why = "its heads cannot be packed" if spec.backend == "llamacpp" else "MLX does not pack it"
+        yield f"What {name} has in view takes its full memory, not half as set: {why}."
+    if spec.shift_memory:
+        yield (
             "Experimental: old results are cut out of what the model has computed, without computing the rest again. "
             "It may write other things than it would otherwise."
         )
     elif settings.shift_memory:
-        notices.append("Cutting old results out of what is computed is llama.cpp’s; MLX computes the rest again.")
-    return Chosen(spec=spec, profile=profile, model_chosen=bool(settings.model), name=name, notices=tuple(notices))
+        yield "Cutting old results out of what is computed is llama.cpp’s; MLX computes the rest again."

@@ -93,25 +93,29 @@ def seen_by(backend: str, computer: Machine) -> Machine:
     return computer if usable else msgspec.structs.replace(computer, gpus=())
 
 
-def refuse(name: str, found: Fit, backend: str, computer: Machine, *, other: Fit | None = None) -> None:
-    """Raise ModelFileError for a model that cannot be loaded here, before anything is loaded.
+def refused(found: Fit, need: Demand) -> bool:
+    """Whether a model cannot be loaded here, which is known before anything is loaded.
 
-    llama.cpp maps its file, so that one that only other programs leave no room for is slow, not dead. MLX's weights are
-    memory of its own: the system would end its process. ``other`` is the fit with llama.cpp, when that takes the file.
+    llama.cpp maps its file, so that a model that only other programs leave no room for is slow, not dead, and Apple's
+    chips swap. Weights unpacked for a processor are memory of the process: the system would end it.
     """
-    if found.state != "too_large" and not (found.state == "close_programs" and backend == "mlx"):
-        return
-    wide = " MLX keeps everything in 32 bits on a processor." if backend == "mlx" and not computer.gpus else ""
+    return found.state == "too_large" or (found.state == "close_programs" and need.kv_type == "f32")
+
+
+def too_little(name: str, found: Fit, need: Demand, computer: Machine, other: Fit | None) -> ModelFileError:
+    """The error for a refused model; ``other`` is the fit with llama.cpp, when that is another way."""
+    wide = " MLX keeps everything in 32 bits on a processor." if need.kv_type == "f32" else ""
     cards = "".join(f", {gigabytes(gpu.free_bytes)} free on {gpu.name}" for gpu in computer.gpus)
-    ways = ["Choose a smaller model"]
+    ways = ["choose a smaller model"]
     if other is not None and other.usable:
-        ways.insert(0, f"Let llama.cpp compute it: it needs {gigabytes(other.needs_bytes)}")
+        ways.insert(0, f"let llama.cpp compute it: it needs {gigabytes(other.needs_bytes)}")
     if found.state == "close_programs":
-        ways.insert(0, "Close other programs")
-    raise ModelFileError(
+        ways.insert(0, "close other programs")
+    do = ", or ".join(ways)
+    return ModelFileError(
         f"There is too little memory for {name}.",
         needs=f"{gigabytes(found.needs_bytes)} with {found.context_tokens:,} tokens in view.{wide}",
         has=f"{gigabytes(computer.ram_bytes)}, {gigabytes(computer.free_bytes)} of it free{cards}",
-        do=", or ".join([ways[0], *(way[0].lower() + way[1:] for way in ways[1:])]) + ".",
+        do=f"{do[0].upper()}{do[1:]}.",
         remedy="choose_model",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -37,8 +38,10 @@ class MlxInstall:
         """Whether it computes on a graphics card: Apple's own, or CUDA when that part of it is installed."""
         if sys.platform == "darwin" and platform.machine() == "arm64":
             return True
-        names = {(found.metadata["Name"] or "").lower() for found in importlib.metadata.distributions()}
-        return any(name.startswith("mlx-cuda") for name in names)
+        for name in ("mlx-cuda-12", "mlx-cuda-13", "mlx-cuda"):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                return bool(importlib.metadata.version(name))
+        return False
 
     def why_not(self) -> str:
         """Why it is not installed, in plain words; "" when it is."""

@@ -129,7 +129,7 @@ class ModelLibrary:
         self.probes = pace.ProbeBook(self.folder / "pace.json")
         self.shelf = Shelf(machine=Machine(ram_bytes=0, free_bytes=0), host=self.downloads.host)
         self.looked = False
-        self._headers: dict[tuple[str, int, int], gguf.GgufHeader | ModelFileError] = {}
+        self._read: dict[tuple[str, int, int], gguf.GgufHeader | mlx_folder.MlxFolder | ModelFileError] = {}
         self._callbacks: list[Callable[[Shelf], None]] = []
         self._looking = asyncio.Lock()
         self._trying = asyncio.Lock()
@@ -229,11 +229,11 @@ class ModelLibrary:
             in_use=bool(loaded) and os.path.realpath(loaded) == os.path.realpath(found.path),
             probe=self.probes.get(found.path),
         )
-        if found.backend == "mlx":
-            return self._mlx_model(base, entry, here, sessions)
-        header = self._header(path)
+        header = self._told(path, base.bytes)
         if isinstance(header, ModelFileError):
             return msgspec.structs.replace(base, problem=f"Cannot be loaded: {header.has}", problem_do=header.do)
+        if isinstance(header, mlx_folder.MlxFolder):
+            return self._mlx_model(base, header, entry, here, sessions)
         if header.architecture in NOT_CHAT or header.metadata.get("general.type") in ("adapter", "mmproj", "imatrix"):
             return None  # a part of another model, or one that does not write
         missing = [part.name for part in places.parts(path) if not part.is_file()]
@@ -272,16 +272,12 @@ class ModelLibrary:
             problem_do="Fetch the missing part into the same folder." if missing else "",
         )
 
-    def _mlx_model(self, base: Model, entry: Entry | None, here: _Room, sessions: list[Session]) -> Model:
-        path = Path(base.path)
+    def _mlx_model(
+        self, base: Model, folder: mlx_folder.MlxFolder, entry: Entry | None, here: _Room, sessions: list[Session]
+    ) -> Model:
+        path, why = Path(base.path), _no_mlx()
         profile = _profile(base.name, "", path)
         shape = memory.of_entry(entry) if entry else None
-        try:
-            why, folder = _no_mlx(), mlx_folder.read_folder(path)
-        except ModelFileError as error:
-            return msgspec.structs.replace(
-                base, problem=f"Cannot be loaded: {error.has}", problem_do="Fetch it again, or use a GGUF file of it."
-            )
         need = engine_fit.demand(folder, path, "mlx", here.mlx, shape=shape)
         context = min(profile.context_tokens, folder.context_length or profile.context_tokens)
         return msgspec.structs.replace(
@@ -295,19 +291,18 @@ class ModelLibrary:
             problem_do="Use a GGUF file of the same model." if why else "",
         )
 
-    def _header(self, path: Path) -> gguf.GgufHeader | ModelFileError:
-        """The checked header; a file that did not change is not read again."""
+    def _told(self, path: Path, size: int) -> gguf.GgufHeader | mlx_folder.MlxFolder | ModelFileError:
+        """What a file or a folder says of itself, checked; one that did not change is not read again."""
         try:
-            state = path.stat()
+            key = (str(path), size, path.stat().st_mtime_ns)
         except OSError as error:
             return ModelFileError(f"{path.name} cannot be read.", has=error.strerror or str(error), do="Look again.")
-        key = (str(path), state.st_size, state.st_mtime_ns)
-        if key not in self._headers:
+        if key not in self._read:
             try:
-                self._headers[key] = gguf.read_header(path)
+                self._read[key] = engine_choice.read_model(path)
             except ModelFileError as error:
-                self._headers[key] = error
-        return self._headers[key]
+                self._read[key] = error
+        return self._read[key]
 
     def _offers(self, models: Sequence[Model], here: _Room, sessions: list[Session]) -> tuple[Offer, ...]:
         have = {one.entry for one in models if one.entry and not one.problem}

@@ -101,23 +101,22 @@ def of_folder(folder: MlxFolder) -> Architecture | None:
     """The architecture that an MLX folder tells of; None when it says too little."""
     if not (folder.layers and folder.kv_heads and folder.head_dim):
         return None
-    return Architecture(
-        layers=folder.layers,
-        kv_heads=folder.kv_heads,
-        key_dim=folder.head_dim,
-        value_dim=folder.head_dim,
-        vocabulary=folder.vocabulary,
-    )
+    return _of_equal_heads(folder)
 
 
 def of_entry(entry: Entry) -> Architecture:
     """The architecture that the catalogue tells of."""
+    return _of_equal_heads(entry)
+
+
+def _of_equal_heads(told: Entry | MlxFolder) -> Architecture:
+    """Keys and values of one width, as both of these tell it."""
     return Architecture(
-        layers=entry.layers,
-        kv_heads=entry.kv_heads,
-        key_dim=entry.head_dim,
-        value_dim=entry.head_dim,
-        vocabulary=entry.vocabulary,
+        layers=told.layers,
+        kv_heads=told.kv_heads,
+        key_dim=told.head_dim,
+        value_dim=told.head_dim,
+        vocabulary=told.vocabulary,
     )
 
 

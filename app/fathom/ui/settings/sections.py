@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, Qt, QTimer
-from PySide6.QtGui import QKeyEvent, QShowEvent
-from PySide6.QtWidgets import QButtonGroup, QPushButton, QScrollArea, QWidget
+from PySide6.QtCore import QPoint, QTimer
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QButtonGroup, QScrollArea, QWidget
 
-from fathom.ui import theme
-from fathom.ui.widgets.buttons import press_with_enter
+from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import column
 
 WIDTH = 200
 READING_LINE = 96  # below the top of the page: the section that stands there is the one that is read
-
-
-class SectionButton(QPushButton):
-    """One section; Enter presses it as the space bar does."""
-
-    def __init__(self, word: str) -> None:
-        super().__init__(word)
-        self.setProperty("kind", "section")
-        self.setCheckable(True)
-        self.setFont(theme.font("body", theme.MEDIUM))
-        self.setAccessibleName(f"Section: {word}")
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.setAutoDefault(False)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if not press_with_enter(self, event):
-            super().keyPressEvent(event)
 
 
 class Sections(QWidget):
@@ -50,15 +31,15 @@ class Sections(QWidget):
         page.verticalScrollBar().rangeChanged.connect(lambda: self._laid_out.start())
 
     @property
-    def buttons(self) -> list[SectionButton]:
+    def buttons(self) -> list[Button]:
         """One a section."""
-        return [button for button in self._group.buttons() if isinstance(button, SectionButton)]
+        return [button for button in self._group.buttons() if isinstance(button, Button)]
 
     def add(self, word: str, widget: QWidget) -> None:
         """A section more."""
         number = len(self._widgets)
-        button = SectionButton(word)
-        button.clicked.connect(lambda: self._go(number))
+        button = Button(word, kind="section", name=f"Section: {word}", on_click=lambda: self._go(number))
+        button.setCheckable(True)
         self._group.addButton(button, number)
         self._widgets.append(widget)
         self._list.insertWidget(number, button)

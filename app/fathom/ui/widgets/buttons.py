@@ -15,7 +15,7 @@ _ICON_TOKEN = {"primary": "onblue", "standard": "text", "link": "blue", "toast":
 
 
 class Button(QPushButton):
-    """A button with a word and perhaps an icon; ``kind`` is primary, standard, link, toast or bare.
+    """A button with a word and perhaps an icon; ``kind`` is primary, standard, link, toast, bare or section.
 
     ``flush`` is for a link whose word lines up with the text above it.
     """
@@ -82,7 +82,7 @@ class Button(QPushButton):
         picture = (
             0 if self.icon().isNull() else self.iconSize().width() + (4 if words and self.iconSize().width() else 0)
         )
-        boxed = self._kind in ("primary", "standard")
+        boxed = self._kind in ("primary", "standard", "section")
         return QSize(words + picture + 2 * (16 if boxed else 5), 32 if boxed else 24)
 
     def minimumSizeHint(self) -> QSize:

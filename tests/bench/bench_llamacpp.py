@@ -1,23 +1,24 @@
 """Fathom's llama.cpp engine, through its process and pipe, against llama.cpp's own loop; grammars; cancels.
 
 Engine and raw loop get the same prompt ids, threads, batch, context and cache types, and are measured by turns, never
-at the same time; the median of the pairs' ratios is told. A grammar is measured on a text that the model writes by
-itself, too: thought free, call as JSON; so both make the same tokens. A cancel is measured from its sending to the
-answer to the next question, in the middle of a long prompt.
+at the same time; the median of the pairs' ratios is told, with its standard error. A grammar is measured on a text that
+the model writes by itself, too: thought free, call as JSON; so both make the same tokens. A cancel is measured from its
+sending to the answer to the next question, in the middle of a long prompt.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import statistics
 import time
 from pathlib import Path
 
-from bench_engine import CONTEXT, MESSAGES, PAIRS, TOKENS
+from bench_engine import CONTEXT, MESSAGES, TOKENS
 from options import Options
-from twins import COMMAND, GREEDY, decode_pairs, finished, medians, raw
+from twins import COMMAND, GREEDY, by_turns, decode, finished, raw, told
 
 from fathom.core.events import GenerationFinished, PrefillProgress, TokenDelta
 from fathom.core.protocols import GenerateRequest
@@ -32,7 +33,8 @@ TARGETS = {
     "cancel_prefill_ms": ("at most", 300.0),
 }
 SENTENCE = "The quick brown fox jumps over the lazy dog and runs along the river to the old stone bridge. "
-PREFILL_REPEATS = 50  # some 1,000 tokens
+PREFILL_REPEATS = 25  # some 500 tokens
+GRAMMAR_PAIRS = 9
 CANCELS = 5
 
 _SCHEMA = {
@@ -70,13 +72,27 @@ def _examples(question: str) -> tuple[Message, ...]:
     return (*messages, Message(role="user", content=question))
 
 
-async def _prefill(engine: EngineClient, messages: tuple[Message, ...]) -> float:
-    """Seconds from the first word of progress to the end of the prompt, at the pipe's end."""
-    started = ended = 0.0
-    async for event in engine.generate(GenerateRequest(messages=messages, max_tokens=1, sampling=GREEDY)):
-        if isinstance(event, PrefillProgress):
-            started, ended = started or time.perf_counter(), time.perf_counter()
-    return ended - started
+async def _prefill(engine: EngineClient) -> dict[str, float]:
+    """The ratio of prefill speeds, in tokens evaluated a second; the engine's as its progress comes out of the pipe."""
+    numbers = itertools.count()
+
+    def prompt() -> tuple[Message, ...]:
+        return (Message(role="user", content=f"{next(numbers)}. {SENTENCE * PREFILL_REPEATS}"),)  # new to the cache
+
+    async def raw_run() -> float:
+        usage, _text = await finished(engine.generate(raw(prompt(), 0)))
+        return usage.prompt_tokens / usage.prefill_seconds
+
+    async def engine_run() -> float:
+        progress = []
+        async for event in engine.generate(GenerateRequest(messages=prompt(), max_tokens=1, sampling=GREEDY)):
+            if isinstance(event, PrefillProgress):
+                progress.append((event.done, time.perf_counter()))
+        (reused, started), (done, ended) = progress[0], progress[-1]
+        return (done - reused) / (ended - started)
+
+    await raw_run(), await engine_run()  # warms both up
+    return told(await by_turns(raw_run, engine_run), "llamacpp_prefill")
 
 
 async def _write(engine: EngineClient, request: GenerateRequest) -> tuple[float, str, int]:
@@ -99,7 +115,7 @@ async def _constrained(engine: EngineClient) -> dict[str, float]:
     for request in (free, held, contrary, willing):
         await _write(engine, request)
     overheads, against, same = [], [], []
-    for _ in range(PAIRS):
+    for _ in range(GRAMMAR_PAIRS):
         free_s, free_text, free_tokens = await _write(engine, free)
         held_s, held_text, held_tokens = await _write(engine, held)
         overheads.append(100 * (held_s / held_tokens / (free_s / free_tokens) - 1))
@@ -136,14 +152,8 @@ async def _measure(path: Path) -> dict[str, float]:
     spec = EngineSpec(model=str(path), context_tokens=CONTEXT)
     engine = await EngineClient.start(spec, threads=os.cpu_count() or 1, command=COMMAND)
     try:
-        figures = medians(await decode_pairs(engine, MESSAGES, TOKENS, PAIRS), "llamacpp")
-        prefill = []
-        for number in range(-1, PAIRS):
-            long = (Message(role="user", content=f"{number}. {SENTENCE * PREFILL_REPEATS}"),)
-            usage, _text = await finished(engine.generate(raw(long, 0)))
-            ratio = usage.prefill_seconds / await _prefill(engine, long)
-            prefill += [ratio] if number >= 0 else []  # the first one warms up
-        figures["llamacpp_prefill_ratio"] = round(statistics.median(prefill), 4)
+        figures = await decode(engine, MESSAGES, TOKENS, "llamacpp")
+        figures |= await _prefill(engine)
         figures |= await _constrained(engine)
         figures["cancel_prefill_ms"] = await _cancel(engine)
         return figures

@@ -11,22 +11,22 @@ import asyncio
 import os
 from pathlib import Path
 
-from bench_engine import CONTEXT, MESSAGES, PAIRS
+from bench_engine import CONTEXT, MESSAGES
 from options import Options
-from twins import COMMAND, decode_pairs, medians
+from twins import COMMAND, decode
 
 from fathom.core.types import EngineSpec
 from fathom.workers.client import EngineClient
 
 TARGETS = {"mlx_decode_ratio": ("at least", 0.97), "mlx_gflops": ("at least", 20.0)}
-TOKENS = 48
+TOKENS = 32
 
 
 async def _measure(folder: Path) -> dict[str, float]:
     spec = EngineSpec(backend="mlx", model=str(folder), context_tokens=CONTEXT)
     engine = await EngineClient.start(spec, threads=max(1, (os.cpu_count() or 1) - 1), command=COMMAND)
     try:
-        return medians(await decode_pairs(engine, MESSAGES, TOKENS, PAIRS), "mlx")
+        return await decode(engine, MESSAGES, TOKENS, "mlx")
     finally:
         await engine.close()
 

@@ -8,10 +8,11 @@ a request with :func:`raw` goes to the raw loop.
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from fathom.core.events import EngineEvent, GenerationFinished, TokenDelta
@@ -23,6 +24,8 @@ from fathom.workers.client import EngineClient
 GREEDY = Sampling(temperature=0, repeat_penalty=1.0)
 COMMAND = (sys.executable, str(Path(__file__)))
 RAW = "\0raw"
+LEAST_PAIRS, MOST_SECONDS, ERROR = 9, 150.0, 0.01
+Run = Callable[[], Awaitable[float]]
 
 
 def raw(messages: tuple[Message, ...], max_tokens: int) -> GenerateRequest:
@@ -44,37 +47,66 @@ async def finished(events: AsyncIterator[EngineEvent]) -> tuple[Usage, str]:
     raise AssertionError("a generation always ends with its event")
 
 
-async def decode_pairs(
-    engine: EngineClient, messages: tuple[Message, ...], tokens: int, pairs: int
-) -> list[dict[str, float]]:
-    """Of each pair the tokens per second of the raw loop, and of the engine as a reader at the pipe's end sees them.
+async def by_turns(raw_run: Run, engine_run: Run) -> list[tuple[float, float]]:
+    """Speeds of the raw loop and of the engine in pairs; the one that goes first changes from pair to pair.
 
-    The one that goes first changes from pair to pair. ``tokens`` are at most as many as the greedy text has.
+    There are at least LEAST_PAIRS. Where the computer's own speed moves, more follow until the median of their ratios
+    is known to ERROR, or MOST_SECONDS have passed.
+    """
+    pairs: list[tuple[float, float]] = []
+    started = time.perf_counter()
+    while len(pairs) < LEAST_PAIRS or (error_of_median(pairs) > ERROR and time.perf_counter() - started < MOST_SECONDS):
+        if len(pairs) % 2:
+            engine_speed, raw_speed = await engine_run(), await raw_run()
+        else:
+            raw_speed, engine_speed = await raw_run(), await engine_run()
+        pairs.append((raw_speed, engine_speed))
+    return pairs
+
+
+def error_of_median(pairs: Sequence[tuple[float, float]]) -> float:
+    """The standard error of the median ratio: 1.2533 sigma / sqrt(n), sigma from the median absolute deviation."""
+    ratios = [engine / raw for raw, engine in pairs]
+    middle = statistics.median(ratios)
+    sigma = 1.4826 * statistics.median(abs(ratio - middle) for ratio in ratios)
+    return 1.2533 * sigma / math.sqrt(len(ratios))
+
+
+def told(pairs: Sequence[tuple[float, float]], name: str) -> dict[str, float]:
+    """``NAME_ratio`` (the median of engine / raw), its standard error, and of how many pairs."""
+    return {
+        f"{name}_ratio": round(statistics.median(engine / raw for raw, engine in pairs), 4),
+        f"{name}_ratio_error": round(error_of_median(pairs), 4),
+        f"{name}_pairs": len(pairs),
+    }
+
+
+async def decode(engine: EngineClient, messages: tuple[Message, ...], tokens: int, name: str) -> dict[str, float]:
+    """The ratio of decode speeds, the engine's as a reader at the pipe's end sees it, and the tokens per second.
+
+    ``tokens`` are at most as many as the greedy text has. ``NAME_same_text`` is the share of runs with the same text.
     """
     await _written(engine, messages, tokens)  # warms both up, and tells how far the text goes
-    await finished(engine.generate(raw(messages, tokens)))
     _speed, _text, made = await _written(engine, messages, tokens)
     tokens = min(tokens, made - 1)
-    rows = []
-    for number in range(pairs):
-        if number % 2:
-            speed, text, made = await _written(engine, messages, tokens)
-        usage, expected = await finished(engine.generate(raw(messages, tokens)))
-        if not number % 2:
-            speed, text, made = await _written(engine, messages, tokens)
-        raw_speed = tokens / usage.decode_seconds
-        same = float(made == tokens and text == expected)
-        rows.append({"raw": raw_speed, "engine": speed, "ratio": speed / raw_speed, "same": same})
-    return rows
+    _usage, expected = await finished(engine.generate(raw(messages, tokens)))
+    same: list[bool] = []
 
+    async def raw_run() -> float:
+        usage, text = await finished(engine.generate(raw(messages, tokens)))
+        same.append(text == expected)
+        return tokens / usage.decode_seconds
 
-def medians(rows: list[dict[str, float]], name: str) -> dict[str, float]:
-    """The medians by name; ``NAME_same_text`` is the share of pairs in which both made the same text."""
-    return {
-        f"{name}_decode_ratio": round(statistics.median(row["ratio"] for row in rows), 4),
-        f"{name}_tokens_per_s": round(statistics.median(row["engine"] for row in rows), 1),
-        f"{name}_raw_tokens_per_s": round(statistics.median(row["raw"] for row in rows), 1),
-        f"{name}_same_text": statistics.mean(row["same"] for row in rows),
+    async def engine_run() -> float:
+        speed, text, count = await _written(engine, messages, tokens)
+        same.append(text == expected and count == tokens)
+        return speed
+
+    pairs = await by_turns(raw_run, engine_run)
+    return told(pairs, f"{name}_decode") | {
+        f"{name}_tokens_per_s": round(statistics.median(engine for _raw, engine in pairs), 1),
+        f"{name}_raw_tokens_per_s": round(statistics.median(raw for raw, _engine in pairs), 1),
+        f"{name}_same_text": statistics.mean(same),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -112,6 +113,20 @@ def test_the_reason_behind_a_failed_start_is_found(monkeypatch, settings, reason
     monkeypatch.setattr(bubblewrap, "system_setting", lambda name: settings.get(name, ""))
     found = bubblewrap.explained("bwrap: setting up uid map\nNo permissions")
     assert reason in found.reason and found.remedy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down to another user")
+def test_a_folder_that_only_root_may_enter_is_named(monkeypatch):
+    packages = bubblewrap.packages.place()
+    with tempfile.TemporaryDirectory() as closed:
+        monkeypatch.setattr(bubblewrap.packages, "place", lambda: Path(closed, "sandbox"))
+        Path(closed, "sandbox").mkdir()
+        shutil.copy(packages / bubblewrap.packages.MANIFEST, Path(closed, "sandbox"))
+        state = probe.tried("bubblewrap")
+        assert not state.available
+        assert state.reason.startswith(f"root alone may enter {closed}, ") and f"chmod o+x '{closed}'" in state.remedy
+        Path(closed).chmod(0o711)
+        assert probe.tried("bubblewrap").available
 
 
 @pytest.mark.skipif(

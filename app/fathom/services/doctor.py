@@ -33,6 +33,7 @@ from fathom.weights.mlx_folder import MlxFolder
 from fathom.workers import mlx_facts
 from fathom.workers.client import EngineClient
 
+_GRAPHICS_NAMES = {"cuda": "CUDA", "metal": "Metal", "vulkan": "Vulkan", "hip": "ROCm", "sycl": "SYCL"}
 ROOM_GB = 1.0  # below this a session, its pages and a backup may not fit
 
 
@@ -132,17 +133,14 @@ async def _engine(settings: Settings) -> Check:
             detail=status.detail,
         )
     built_for = build.graphics()
-    version = importlib.metadata.version("llama-cpp-python") + (
-        f", built for {built_for}" if built_for else ", built for the processor alone"
-    )
+    library = f"llama-cpp-python {importlib.metadata.version('llama-cpp-python')}"
+    library += f" (built for {_GRAPHICS_NAMES.get(built_for, 'the processor alone')})"
     try:
         path = model_path(settings)
         if path is None or path.is_dir():  # a folder for MLX is no test of llama.cpp
             path = embedded.locate()
         if path is None:
-            return Check(
-                name="engine", state="warning", summary=f"llama-cpp-python {version}; no model to test it with"
-            )
+            return Check(name="engine", state="warning", summary=f"{library}; no model to test it with")
         header = gguf.read_header(path)
         profile = load_profile(EngineInfo(backend="llamacpp", model=header.name, architecture=header.architecture))
         spec = EngineSpec(
@@ -160,7 +158,7 @@ async def _engine(settings: Settings) -> Check:
     return Check(
         name="engine",
         state="ok",
-        summary=f"llama-cpp-python {version} on {client.info.device}: {speed:.0f} tokens/s with {client.info.model}",
+        summary=f"{library}, on {client.info.device}: {speed:.0f} tokens/s with {client.info.model}",
     )
 
 

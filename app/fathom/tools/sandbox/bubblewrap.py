@@ -52,10 +52,22 @@ def explained(problem: str) -> Obstacle:
             "the kernel's user namespaces are switched off",
             "Switch them on: sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000",
         )
+    closed = closed_to_others(packages.place()) if stepped_down_uid() is not None else None
+    if closed is not None and "Permission denied" in problem:
+        return Obstacle(
+            f"root alone may enter {closed}, and what root starts runs as an ordinary user in the sandbox",
+            f"Start Fathom as an ordinary user, or let others pass through: chmod o+x '{closed}'",
+        )
     return Obstacle(
         f"bubblewrap does not work here: {problem.splitlines()[-1] if problem else 'it said nothing'}",
         "Inside a container, allow user namespaces (for Docker: --security-opt seccomp=unconfined).",
     )
+
+
+def closed_to_others(path: Path) -> Path | None:
+    """The first folder on the way to ``path`` that users other than its owner may not pass through; None when none."""
+    folders = [*reversed(path.parents), path]
+    return next((folder for folder in folders if folder.is_dir() and not folder.stat().st_mode & 0o001), None)
 
 
 def system_setting(name: str) -> str:

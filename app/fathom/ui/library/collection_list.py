@@ -7,22 +7,16 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import (
     QAbstractListModel,
     QModelIndex,
-    QPersistentModelIndex,
     QPoint,
-    QPointF,
     QRect,
     QRectF,
     QSize,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QResizeEvent
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QListView,
     QMenu,
-    QStyle,
-    QStyledItemDelegate,
     QStyleOptionViewItem,
     QWidget,
 )
@@ -31,12 +25,12 @@ from fathom.ui import icons, theme
 from fathom.ui.library import words
 from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import Card, column, row
-from fathom.ui.widgets.labels import Icon, Label, lay_out
+from fathom.ui.widgets.labels import Icon, Label
+from fathom.ui.widgets.side_list import Index, SideList, SideRow
 
 if TYPE_CHECKING:
     from fathom.services.library_service import Collection, IndexProgress, Overview
 
-Index = QModelIndex | QPersistentModelIndex
 COLLECTION = Qt.ItemDataRole.UserRole
 STATE = Qt.ItemDataRole.UserRole + 1
 PROGRESS = Qt.ItemDataRole.UserRole + 2
@@ -136,94 +130,50 @@ class CollectionModel(QAbstractListModel):
         return None
 
 
-class CollectionDelegate(QStyledItemDelegate):
+class CollectionDelegate(SideRow):
     """Draws a row: icon and label, below it the state's icon and words, and a bar while it is read."""
 
-    LEFT, RIGHT, TOP = 12, 12, 8
+    INDENT = 24
+    MARK = 14 + 8  # with its distance from the label
 
-    def _label(self, label: str, width: int) -> list[str]:
-        return lay_out(label, theme.font("body", theme.MEDIUM), width - self.LEFT - self.RIGHT - 24, max_lines=2)[0]
+    def _label(self, collection: Collection, width: int) -> list[str]:
+        return self.title_lines(
+            collection.label, width - (self.MARK if collection.preference != "normal" else 0), self.INDENT
+        )[0]
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         width = option.rect.width() or 260
-        lines = len(self._label(index.data(COLLECTION).label, width))
+        lines = len(self._label(index.data(COLLECTION), width))
         bar = 10 if index.data(PROGRESS) is not None else 0
-        return QSize(width, 2 * self.TOP + 20 * lines + 20 + bar)
+        return QSize(width, self.TOP + self.LINE * (lines + 1) + bar + self.TOP)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         rect = QRect(option.rect)
         collection, progress = index.data(COLLECTION), index.data(PROGRESS)
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        if chosen or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.color("sel" if chosen else "sunk"))
-            painter.drawRoundedRect(rect.adjusted(0, 1, 0, -1), theme.RADIUS, theme.RADIUS)
-        if chosen:
-            painter.setBrush(theme.color("blue"))
-            painter.drawRoundedRect(QRect(rect.left(), rect.top() + 9, 3, rect.height() - 18), 1.5, 1.5)
-        if option.state & QStyle.StateFlag.State_HasFocus:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(theme.color("blue"))
-            painter.drawRoundedRect(rect.adjusted(0, 1, -1, -2), theme.RADIUS, theme.RADIUS)
+        chosen = self.draw_ground(painter, option)
         ratio = painter.device().devicePixelRatio()
         x, y = rect.left() + self.LEFT, rect.top() + self.TOP
         many = collection.kind == "documents" and collection.path.endswith(JSONL)
         icon = "archive" if many else KIND_ICONS[collection.kind]
         painter.drawPixmap(QRect(x, y + 2, 16, 16), icons.pixmap(icon, "mut", 16, ratio))
-        self._words(painter, collection, chosen, x + 24, y, rect)
-        y += 20 * len(self._label(collection.label, rect.width()))
-        icon, token, text = index.data(STATE)
-        painter.drawPixmap(QRect(x + 24, y + 3, 14, 14), icons.pixmap(icon, token, 14, ratio))
-        small = theme.font("label")
-        metrics = QFontMetrics(small)
-        painter.setFont(small)
-        painter.setPen(theme.color("mut"))
-        room = rect.right() - self.RIGHT - (x + 44)
-        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-        painter.drawText(QPointF(x + 44, y + (20 - metrics.height()) / 2 + metrics.ascent()), shown)
+        if collection.preference != "normal":
+            mark = icons.pixmap("flag" if collection.preference == "pinned" else "no", "mut", 14, ratio)
+            painter.drawPixmap(QRect(rect.right() - self.RIGHT - 14, y + 3, 14, 14), mark)
+        x += self.INDENT
+        y = self.draw_title(painter, self._label(collection, rect.width()), x, y, chosen=chosen)
+        self.draw_state(painter, index.data(STATE), x, y, rect.right())
         if progress is not None:
-            width = rect.right() - self.RIGHT - (x + 24)
+            width = rect.right() - self.RIGHT - x
             share = progress.done / progress.total if progress.total else 0.0
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(theme.color("line"))
-            painter.drawRoundedRect(QRectF(x + 24, y + 22, width, 4), 2, 2)
+            painter.drawRoundedRect(QRectF(x, y + 22, width, 4), 2, 2)
             painter.setBrush(theme.color("ink"))
             if share:
-                painter.drawRoundedRect(QRectF(x + 24, y + 22, max(4.0, width * min(1.0, share)), 4), 2, 2)
+                painter.drawRoundedRect(QRectF(x, y + 22, max(4.0, width * min(1.0, share)), 4), 2, 2)
         painter.restore()
-
-    def _words(self, painter: QPainter, collection: Collection, chosen: bool, x: int, y: int, rect: QRect) -> None:
-        font = theme.font("body", theme.BOLD if chosen else theme.MEDIUM)
-        metrics = QFontMetrics(font)
-        painter.setFont(font)
-        painter.setPen(theme.color("text"))
-        for line in self._label(collection.label, rect.width()):
-            painter.drawText(QPointF(x, y + (20 - metrics.height()) / 2 + metrics.ascent()), line)
-            y += 20
-        if collection.preference != "normal":
-            pinned = collection.preference == "pinned"
-            ratio = painter.device().devicePixelRatio()
-            mark = icons.pixmap("flag" if pinned else "no", "mut", 14, ratio)
-            painter.drawPixmap(QRect(rect.right() - self.RIGHT - 14, rect.top() + self.TOP + 3, 14, 14), mark)
-
-
-class _View(QListView):
-    delete_asked = Signal()
-    opened = Signal()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Delete:
-            self.delete_asked.emit()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.opened.emit()
-        else:
-            super().keyPressEvent(event)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.scheduleDelayedItemsLayout()
 
 
 class CollectionList(QWidget):
@@ -249,16 +199,10 @@ class CollectionList(QWidget):
         self.add_files = Button("Add files", "result", on_click=self.files_wanted.emit)
         self.add_files.setToolTip("Ctrl+Shift+O")
         self.model = CollectionModel()
-        self.view = _View()
-        self.view.setModel(self.model)
+        self.view = SideList("Collections", self.model)
         self.delegate = CollectionDelegate(self.view)
         self.view.setItemDelegate(self.delegate)
-        self.view.setAccessibleName("Collections")
-        self.view.setMouseTracking(True)
-        self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.view.customContextMenuRequested.connect(self._menu)
+        self.view.menu_asked.connect(self._menu)
         self.view.selectionModel().currentChanged.connect(lambda now, _before: self._choose(now))
         self.view.clicked.connect(self._choose)
         self.view.opened.connect(lambda: self.opened.emit(self._current))
@@ -276,7 +220,6 @@ class CollectionList(QWidget):
         layout.addSpacing(4)
         layout.addWidget(self.view, 1)
         layout.addWidget(hint)
-        theme.notifier().changed.connect(self.view.viewport().update)
 
     @property
     def current(self) -> str:
@@ -291,15 +234,7 @@ class CollectionList(QWidget):
     def select(self, name: str) -> None:
         """Mark a collection as the shown one ("" for none) without telling anybody."""
         self._current = name
-        selection = self.view.selectionModel()
-        blocked = selection.blockSignals(True)
-        at = self.model.row_of(name) if name else -1
-        if at < 0:
-            selection.clear()
-        else:
-            self.view.setCurrentIndex(self.model.index(at))
-        selection.blockSignals(blocked)
-        self.view.viewport().update()
+        self.view.mark(self.model.row_of(name) if name else -1)
 
     def _choose(self, index: QModelIndex) -> None:
         collection = index.data(COLLECTION) if index.isValid() else None
@@ -312,10 +247,8 @@ class CollectionList(QWidget):
         if collection is not None and collection.kind != "sample":
             self.remove_wanted.emit(collection.name)
 
-    def _menu(self, at: QPoint) -> None:
-        collection = self.view.indexAt(at).data(COLLECTION)
-        if collection is not None:
-            self.menu_for(collection).popup(self.view.viewport().mapToGlobal(at))
+    def _menu(self, index: QModelIndex, where: QPoint) -> None:
+        self.menu_for(index.data(COLLECTION)).popup(where)
 
     def menu_for(self, collection: Collection) -> QMenu:
         """What can be done with a collection."""

@@ -11,24 +11,18 @@ from datetime import date
 from PySide6.QtCore import (
     QAbstractListModel,
     QModelIndex,
-    QPersistentModelIndex,
     QPoint,
-    QPointF,
     QRect,
-    QRectF,
     QSize,
     Qt,
     QTimer,
     Signal,
 )
-from PySide6.QtGui import QFontMetrics, QHelpEvent, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QHelpEvent, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QLineEdit,
-    QListView,
     QMenu,
-    QStyle,
-    QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolTip,
     QWidget,
@@ -39,9 +33,9 @@ from fathom.ui import icons, theme
 from fathom.ui.research import words
 from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import column
-from fathom.ui.widgets.labels import Label, lay_out, plain_tip
+from fathom.ui.widgets.labels import Label, plain_tip
+from fathom.ui.widgets.side_list import Index, SideList, SideRow
 
-Index = QModelIndex | QPersistentModelIndex
 SESSION = Qt.ItemDataRole.UserRole
 HEADING = Qt.ItemDataRole.UserRole + 1
 
@@ -116,25 +110,20 @@ class SessionModel(QAbstractListModel):
         return None
 
 
-class SessionDelegate(QStyledItemDelegate):
-    """Draws a row: title up to two lines, below it the state's icon and word; the chosen one with a blue edge."""
-
-    LEFT, RIGHT, TOP = 12, 12, 8
-
-    def _title(self, session: Session, width: int) -> tuple[list[str], bool]:
-        room = width - self.LEFT - self.RIGHT
-        return lay_out(session.title, theme.font("body", theme.MEDIUM), room, max_lines=2)
+class SessionDelegate(SideRow):
+    """Draws a row: the session's title, and below it the state's icon and word; or a heading."""
 
     def is_cut(self, session: Session, width: int) -> bool:
         """Whether the title needs more than two lines."""
-        return self._title(session, width)[1]
+        return self.title_lines(session.title, width)[1]
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         width = option.rect.width() or 224
         session = index.data(SESSION)
         if session is None:
             return QSize(width, 36 if index.row() else 32)
-        return QSize(width, self.TOP + 20 * len(self._title(session, width)[0]) + 20 + self.TOP)
+        lines = len(self.title_lines(session.title, width)[0])
+        return QSize(width, self.TOP + self.LINE * (lines + 1) + self.TOP)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         painter.save()
@@ -149,45 +138,14 @@ class SessionDelegate(QStyledItemDelegate):
                 Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft,
                 index.data(HEADING),
             )
-            painter.restore()
-            return
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        hover = bool(option.state & QStyle.StateFlag.State_MouseOver)
-        focused = bool(option.state & QStyle.StateFlag.State_HasFocus)
-        if chosen or hover:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setOpacity(1.0 if chosen else theme.HOVER)
-            painter.setBrush(theme.color("sel"))
-            painter.drawRoundedRect(rect.adjusted(0, 1, 0, -1), theme.RADIUS, theme.RADIUS)
-            painter.setOpacity(1.0)
-        if chosen:
-            painter.setBrush(theme.color("blue"))
-            painter.drawRoundedRect(QRect(rect.left(), rect.top() + 9, 3, rect.height() - 18), 1.5, 1.5)
-        if focused:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(theme.color("blue"), 2))
-            painter.drawRoundedRect(QRectF(rect).adjusted(1, 2, -1, -2), theme.RADIUS, theme.RADIUS)
-        font = theme.font("body", theme.BOLD if chosen else theme.MEDIUM)
-        metrics = QFontMetrics(font)
-        painter.setFont(font)
-        painter.setPen(theme.color("text"))
-        x, y = rect.left() + self.LEFT, rect.top() + self.TOP
-        lines, _ = lay_out(session.title, font, rect.width() - self.LEFT - self.RIGHT, max_lines=2)
-        for line in lines:
-            painter.drawText(QPointF(x, y + (20 - metrics.height()) / 2 + metrics.ascent()), line)
-            y += 20
-        model = index.model()
-        step = model.step(session.id) if isinstance(model, SessionModel) else 0
-        icon, token, text = words.status(session, step)
-        ratio = painter.device().devicePixelRatio()
-        painter.drawPixmap(QRect(x, y + 3, 14, 14), icons.pixmap(icon, token, 14, ratio))
-        small = theme.font("label")
-        metrics = QFontMetrics(small)
-        painter.setFont(small)
-        painter.setPen(theme.color("mut"))
-        room = rect.right() - self.RIGHT - (x + 20)
-        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-        painter.drawText(QPointF(x + 20, y + (20 - metrics.height()) / 2 + metrics.ascent()), shown)
+        else:
+            chosen = self.draw_ground(painter, option)
+            x, y = rect.left() + self.LEFT, rect.top() + self.TOP
+            lines, _ = self.title_lines(session.title, rect.width())
+            y = self.draw_title(painter, lines, x, y, chosen=chosen)
+            model = index.model()
+            step = model.step(session.id) if isinstance(model, SessionModel) else 0
+            self.draw_state(painter, words.status(session, step), x, y, rect.right())
         painter.restore()
 
     def helpEvent(self, event: QHelpEvent, view: QAbstractItemView, option: QStyleOptionViewItem, index: Index) -> bool:
@@ -232,23 +190,6 @@ class SearchField(QLineEdit):
         painter.end()
 
 
-class _View(QListView):
-    delete_asked = Signal()
-    opened = Signal()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Delete:
-            self.delete_asked.emit()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.opened.emit()
-        else:
-            super().keyPressEvent(event)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.scheduleDelayedItemsLayout()
-
-
 class SessionList(QWidget):
     """The left column, 240 wide. ``chosen(id)``, ``new_question()``, ``delete_wanted(id)``, ``searched(text)``."""
 
@@ -271,17 +212,10 @@ class SessionList(QWidget):
         self._pause.timeout.connect(lambda: self.searched.emit(self.search.text().strip()))
         self.search.textChanged.connect(lambda _text: self._pause.start())
         self.model = SessionModel()
-        self.view = _View()
-        self.view.setModel(self.model)
+        self.view = SideList("Sessions", self.model)
         self.delegate = SessionDelegate(self.view)
         self.view.setItemDelegate(self.delegate)
-        self.view.setAccessibleName("Sessions")
-        self.view.setMouseTracking(True)
-        self.view.setUniformItemSizes(False)
-        self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.view.customContextMenuRequested.connect(self._menu)
+        self.view.menu_asked.connect(self._menu)
         self.view.selectionModel().currentChanged.connect(self._current_changed)
         self.view.clicked.connect(lambda index: self._choose(index))
         self.view.opened.connect(lambda: self._choose(self.view.currentIndex()))
@@ -293,7 +227,6 @@ class SessionList(QWidget):
         layout.addWidget(self.new_button)
         layout.addWidget(self.search)
         layout.addWidget(self.view, 1)
-        theme.notifier().changed.connect(self.view.viewport().update)
 
     def show_sessions(self, sessions: Sequence[Session], query: str = "") -> None:
         """Show these, newest first."""
@@ -311,15 +244,7 @@ class SessionList(QWidget):
     def select(self, session_id: str) -> None:
         """Mark a session as the shown one ("" for none) without telling anybody."""
         self._current = session_id
-        row = self.model.row_of(session_id) if session_id else -1
-        selection = self.view.selectionModel()
-        blocked = selection.blockSignals(True)
-        if row < 0:
-            selection.clear()
-        else:
-            self.view.setCurrentIndex(self.model.index(row))
-        selection.blockSignals(blocked)
-        self.view.viewport().update()
+        self.view.mark(self.model.row_of(session_id) if session_id else -1)
 
     def focus_search(self) -> None:
         """Put the cursor into the search."""
@@ -347,12 +272,10 @@ class SessionList(QWidget):
         if session is not None and session.state not in ("running", "paused"):
             self.delete_wanted.emit(session.id)
 
-    def _menu(self, at: QPoint) -> None:
-        session = self.view.indexAt(at).data(SESSION)
-        if session is None:
-            return
-        menu = self.menu_for(session)
-        menu.popup(self.view.viewport().mapToGlobal(at))
+    def _menu(self, index: QModelIndex, where: QPoint) -> None:
+        session = index.data(SESSION)
+        if session is not None:
+            self.menu_for(session).popup(where)
 
     def menu_for(self, session: Session) -> QMenu:
         """What can be done with a session."""

@@ -17,7 +17,7 @@ from fathom.core.types import EngineSpec, Message
 from fathom.workers.client import EngineClient
 
 TARGETS = {"engine_decode_ratio": ("at least", 0.95)}
-TOKENS = 96
+TOKENS = 192
 CONTEXT = 2048
 MESSAGES = (Message(role="user", content="Tell a long story about a lighthouse keeper and the sea."),)
 

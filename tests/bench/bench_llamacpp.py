@@ -33,7 +33,7 @@ TARGETS = {
     "cancel_prefill_ms": ("at most", 300.0),
 }
 SENTENCE = "The quick brown fox jumps over the lazy dog and runs along the river to the old stone bridge. "
-PREFILL_REPEATS = 25  # some 500 tokens
+PREFILL_REPEATS = 50  # some 1,000 tokens: more than one batch
 GRAMMAR_PAIRS = 9
 CANCELS = 5
 
@@ -91,7 +91,8 @@ async def _prefill(engine: EngineClient) -> dict[str, float]:
         (reused, started), (done, ended) = progress[0], progress[-1]
         return (done - reused) / (ended - started)
 
-    await raw_run(), await engine_run()  # warms both up
+    for run in (raw_run, engine_run):
+        await run()  # warms up
     return told(await by_turns(raw_run, engine_run), "llamacpp_prefill")
 
 

@@ -19,7 +19,7 @@ from fathom.core.types import EngineSpec
 from fathom.workers.client import EngineClient
 
 TARGETS = {"mlx_decode_ratio": ("at least", 0.97), "mlx_gflops": ("at least", 20.0)}
-TOKENS = 32
+TOKENS = 48
 
 
 async def _measure(folder: Path) -> dict[str, float]:

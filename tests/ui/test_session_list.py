@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QApplication, QStyleOptionViewItem
 from pytestqt.qtbot import QtBot
 
@@ -133,3 +134,10 @@ def test_an_empty_search_says_what_was_looked_for(listing: SessionList) -> None:
     listing.show_sessions([], "zebra")
     assert listing.empty.isVisible()
     assert "zebra" in listing.empty.text()
+
+
+def test_a_title_has_room_for_the_bold_letters_of_a_chosen_row(listing: SessionList) -> None:
+    metrics = QFontMetricsF(theme.font("body", theme.BOLD))
+    for length in range(10, 60):
+        lines, _cut = listing.delegate.title_lines("w" * length + " minimum winner mammal", 224)
+        assert max(metrics.horizontalAdvance(line) for line in lines) <= 224 - 2 * 12

@@ -133,13 +133,12 @@ class CollectionModel(QAbstractListModel):
 class CollectionDelegate(SideRow):
     """Draws a row: icon and label, below it the state's icon and words, and a bar while it is read."""
 
-    INDENT = 24
+    INDENT = 24  # of the words, beside the icon
     MARK = 14 + 8  # with its distance from the label
 
     def _label(self, collection: Collection, width: int) -> list[str]:
-        return self.title_lines(
-            collection.label, width - (self.MARK if collection.preference != "normal" else 0), self.INDENT
-        )[0]
+        mark = self.MARK if collection.preference != "normal" else 0
+        return self.title_lines(collection.label, width - mark, self.INDENT)[0]
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         width = option.rect.width() or 260

@@ -33,9 +33,12 @@ class SideRow(QStyledItemDelegate):
     LEFT, RIGHT, TOP, LINE = 12, 12, 8, 20
 
     def title_lines(self, title: str, width: int, indent: int = 0) -> tuple[list[str], bool]:
-        """The title in a row of ``width`` pixels, and whether it was cut."""
+        """The title in a row of ``width`` pixels, and whether it was cut.
+
+        It has room for the bold letters of a chosen row, so that nothing moves when it is chosen.
+        """
         room = width - self.LEFT - indent - self.RIGHT
-        return lay_out(title, theme.font("body", theme.MEDIUM), room, max_lines=2)
+        return lay_out(title, theme.font("body", theme.BOLD), room, max_lines=2)
 
     def draw_ground(self, painter: QPainter, option: QStyleOptionViewItem) -> bool:
         """The row's ground: chosen with a blue edge, under the pointer, in the keyboard's focus. True when chosen."""

@@ -383,7 +383,10 @@ def _build(kind: str) -> int:
     works = code == 0 and computes()
     if code == 0 and not works and not switched:  # a wheel of pip's cache that was built for another processor
         say("the kept build of the engine is not for this processor; building it anew")
-        code = _watched([*words, *anew, *ENGINE], environ, started)
+        subprocess.run(
+            [str(PYTHON), "-m", "pip", "cache", "remove", "llama_cpp_python"], check=False, capture_output=True
+        )
+        code = _watched([*words, "--force-reinstall", "--no-deps", *ENGINE], environ, started)
         works = code == 0 and computes()
     if code != 0 or not importable():
         return _fail("pip could not build llama-cpp-python; its words are in the log")

@@ -56,6 +56,30 @@ def test_new_database_is_durable_and_private(path: Path) -> None:
     database.close()
 
 
+def test_snapshot_sees_one_state_while_another_handle_writes(path: Path) -> None:
+    database = with_notes(path, "a")
+    other = open_database(path)
+    with database.snapshot():
+        assert notes(database) == ["a"]
+        with other.transaction() as connection:
+            connection.execute("DELETE FROM notes")
+        with database.snapshot():
+            assert notes(database) == ["a"]
+        assert notes(other) == []
+    assert notes(database) == []
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO notes (text) VALUES ('b')")
+        with database.snapshot():
+            assert notes(database) == ["b"]
+    with pytest.raises(ZeroDivisionError), database.snapshot():
+        raise ZeroDivisionError
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO notes (text) VALUES ('c')")
+    assert notes(other) == ["b", "c"]
+    database.close()
+    other.close()
+
+
 def test_migrations_run_once_and_in_order(path: Path) -> None:
     database = with_notes(path, "a")
     database.migrate("notes", (m001_notes, m002_colour))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,27 @@ def test_is_a_library_index(store: LibraryStore) -> None:
 def test_title_weighs_more_than_text(store: LibraryStore) -> None:
     fill(store, DOCUMENTS)
     assert found(store, "temple")[0] == "temple"
+
+
+def test_a_search_holds_while_documents_come_and_go(tmp_path: Path, store: LibraryStore) -> None:
+    fill(store, [*DOCUMENTS, NewDocument(id="twin", title="Temple", text="Shirley Temple was a star.")])
+    writer = LibraryStore(open_database(tmp_path / "library.db"))
+
+    def come_and_go() -> None:
+        for _ in range(150):
+            for text in ("Shirley Temple came.", "Shirley Temple went."):
+                twice = [NewDocument(id=f"n{n}", title="Temple", text=text) for n in range(3)]
+                writer.put("docs", "/docs/new", twice, state=DONE)
+            writer.put("docs", "/docs/new", [], state=DONE)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(come_and_go)
+        while not writing.done():
+            assert "temple" in found(store, "temple")
+            store.near("Who is Shirley Temple?", Scope())
+            store.twins("docs")
+        writing.result()
+    writer.database.close()
 
 
 @pytest.mark.parametrize("query", ["stars", "COMEDIES", "who starred?", '"corliss archer"', "archer's"])

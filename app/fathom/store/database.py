@@ -55,6 +55,21 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def snapshot(self) -> Generator[None, None, None]:
+        """Reads of ``rows`` that belong together: all see one state, whatever another handle writes meanwhile. Inside
+        a transaction they are part of it. Only to read, and short: other threads that share the handle wait."""
+        with self._lock, _translated(self.path):
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
+
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a query and fetch all of it. Raises DatabaseError."""
         with self._lock, _translated(self.path):

@@ -107,19 +107,20 @@ class LibraryStore:
     def search(self, query: str, scope: Scope, limit: int = 10, offset: int = 0) -> list[Hit]:
         """The best documents in scope, best first; any word of the query may match. Equal texts are found once."""
         words = terms.query_terms(query)
-        parts = self._parts()
-        within = self._within(parts, scope)
-        if not words or within is None:
-            return []
-        weighted = self._weighted(words)
-        pinned = [place(part.id) for part in parts if part.preference == "pinned"]
-        candidates = max(2 * (offset + limit), PINNED_CANDIDATES if pinned else 0)
-        ranked = self._ranked(weighted, within, candidates)
-        if pinned:
-            ranked = self._with_pinned_first(ranked, pinned)
-        ranked = self._without_twins(ranked)[offset : offset + limit]
-        found = self._found([row for row, _ in ranked])
-        also = self._also(found)
+        with self.database.snapshot():  # an indexing may remove a document while it is looked for
+            parts = self._parts()
+            within = self._within(parts, scope)
+            if not words or within is None:
+                return []
+            weighted = self._weighted(words)
+            pinned = [place(part.id) for part in parts if part.preference == "pinned"]
+            candidates = max(2 * (offset + limit), PINNED_CANDIDATES if pinned else 0)
+            ranked = self._ranked(weighted, within, candidates)
+            if pinned:
+                ranked = self._with_pinned_first(ranked, pinned)
+            ranked = self._without_twins(ranked)[offset : offset + limit]
+            found = self._found([row for row, _ in ranked])
+            also = self._also(found)
         return [self._hit(found[row], score, weighted, also[row]) for row, score in ranked]
 
     def _hit(self, found: _Found, score: float, weighted: Sequence[tuple[Term, float]], also: tuple[str, ...]) -> Hit:
@@ -144,12 +145,13 @@ class LibraryStore:
     def near(self, question: str, scope: Scope) -> bool:
         """Whether any document in scope holds the words that say what the question is about."""
         words = [term for term in terms.query_terms(question) if term.text not in terms.FUNCTION_WORDS]
-        within = self._within(self._parts(), scope)
-        if not words or within is None:
-            return False
-        weighted = self._weighted(words, drop_common=False)
-        ranked = self._ranked(self._weighted(words), within, 8)
-        found = self._found([row for row, _ in ranked])
+        with self.database.snapshot():
+            within = self._within(self._parts(), scope)
+            if not words or within is None:
+                return False
+            weighted = self._weighted(words, drop_common=False)
+            ranked = self._ranked(self._weighted(words), within, 8)
+            found = self._found([row for row, _ in ranked])
         total = sum(weight for _, weight in weighted) or 1.0
         for document in found.values():
             text = terms.fold(f"{document.title}\n{document.text}")
@@ -395,28 +397,25 @@ class LibraryStore:
 
     def twins(self, collection: str, limit: int = 500) -> list[Twins]:
         """Texts of a collection that stand in more than one file, here or in another collection; both paths each."""
-        rows = self.database.rows(
-            "WITH twice AS (SELECT content FROM documents GROUP BY content HAVING count(*) > 1) "
-            "SELECT d.content, min(d.title), min(d.document_id) FROM twice "
-            "JOIN documents d ON d.content = twice.content "
-            "JOIN collections c ON c.id = d.collection_id JOIN files f ON f.id = d.file_id "
-            "WHERE c.name = ? AND EXISTS (SELECT 1 FROM documents o "
-            "JOIN collections oc ON oc.id = o.collection_id JOIN files of ON of.id = o.file_id "
-            "WHERE o.content = d.content AND of.path != f.path AND NOT oc.removed) "
-            "GROUP BY d.content ORDER BY 2 LIMIT ?",
-            (collection, limit),
-        )
-        found = []
-        for begin in range(0, len(rows), 100):
-            some = rows[begin : begin + 100]
-            paths = self._paths_of({content for content, _, _ in some}, set())
-            found += [
-                Twins(
-                    title=title, uri=document_uri(collection, document_id), paths=tuple(dict.fromkeys(paths[content]))
-                )
-                for content, title, document_id in some
-            ]
-        return found
+        with self.database.snapshot():
+            rows = self.database.rows(
+                "WITH twice AS (SELECT content FROM documents GROUP BY content HAVING count(*) > 1) "
+                "SELECT d.content, min(d.title), min(d.document_id) FROM twice "
+                "JOIN documents d ON d.content = twice.content "
+                "JOIN collections c ON c.id = d.collection_id JOIN files f ON f.id = d.file_id "
+                "WHERE c.name = ? AND EXISTS (SELECT 1 FROM documents o "
+                "JOIN collections oc ON oc.id = o.collection_id JOIN files of ON of.id = o.file_id "
+                "WHERE o.content = d.content AND of.path != f.path AND NOT oc.removed) "
+                "GROUP BY d.content ORDER BY 2 LIMIT ?",
+                (collection, limit),
+            )
+            paths: dict[bytes, tuple[str, ...]] = {}
+            for begin in range(0, len(rows), 100):
+                paths |= self._paths_of({content for content, _, _ in rows[begin : begin + 100]}, set())
+        return [
+            Twins(title=title, uri=document_uri(collection, document_id), paths=tuple(dict.fromkeys(paths[content])))
+            for content, title, document_id in rows
+        ]
 
     def add_collection(self, name: str, label: str, kind: CollectionKind, path: str) -> None:
         """Make the collection unless it is there."""

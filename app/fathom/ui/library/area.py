@@ -6,7 +6,7 @@ event loop, and hands back what came of it. An answer that comes after another q
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -423,24 +423,34 @@ class LibraryArea(QWidget):
             return
         await self._reported(self._library.add_files(paths), count(len(paths), "file"))
 
-    async def _reported(self, work: object, what: str) -> None:
-        """Run an indexing, and say how it ended."""
+    async def _reported(self, work: Awaitable[Collection], what: str) -> None:
+        """Run an indexing, and say how it ended. It comes into sight, unless something else is being read by then."""
+        before = self.list.current
         try:
-            collection = await work  # type: ignore[misc]
+            collection = await work
         except UserError as error:
             self._show_error(error)
             return
-        if self.list.model.row_of(collection.name) < 0 and self._library is not None:
-            self.list.show_overview(await self._library.overview())
-        self.show_collection(collection.name)
+        if self._library is None:
+            return
+        self.list.show_overview(await self._library.overview())
+        if not self.passage.uri and (not before or self.list.current == before):
+            self.show_collection(collection.name)
+        else:
+            self._show_current()
         failed = len(collection.failed)
         left = f"; {count(failed, 'file', 'files')} could not be read" if failed else ""
         self.toast.say(
             f"{what}: {count(collection.documents, 'document')} can be searched{left}",
             "half" if failed else "ok",
-            action="Show" if failed else "",
-            on_action=lambda: self.page.tabs.setCurrentIndex(PROBLEMS),
+            action="Show" if failed or self.list.current != collection.name else "",
+            on_action=lambda: self._show_added(collection.name, PROBLEMS if failed else DOCUMENTS),
         )
+
+    def _show_added(self, name: str, tab: int) -> None:
+        if self.list.current != name:
+            self.show_collection(name)
+        self.page.tabs.setCurrentIndex(tab)
 
     def look_again(self, name: str, failed: bool = False) -> None:
         """Look through a collection for what is new; with ``failed``, try again what could not be read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from workbench import QUESTION, READY, Workbench, run_qt, until
@@ -85,9 +84,6 @@ def play(
             await stage.close()
 
     run_qt(qapp, main())
-    # Widgets end here, in Qt's thread: left to the garbage collector they might end in the hub's or a worker's.
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    gc.collect()
 
 
 def put(home: Path, where: str, data: bytes) -> Path:

@@ -197,9 +197,11 @@ class App:
 
     def __init__(self, app: QApplication, window: MainWindow, settings: Settings) -> None:
         from fathom.ui.bridge import Bridge, Tasks
+        from fathom.ui.garbage import Collector
         from fathom.ui.research.area import ResearchArea
 
         self._app = app
+        self._collector = Collector(app)
         self._window = window
         self._settings = settings
         self._bridge = Bridge()
@@ -305,6 +307,7 @@ class App:
         await asyncio.sleep(0)
         self.research.prepare()
         services.library.start_following()
+        self._collector.settle()
 
     def _show_models(self) -> None:
         if self._models is not None:

@@ -28,10 +28,9 @@ class InACycle(QObject):
         ended_in.append(threading.get_ident())
 
 
-def allocate() -> None:
-    """Enough in this thread that Python would collect here."""
-    kept = [[number] for number in range(50 * gc.get_threshold()[0])]
-    assert kept
+def allocate() -> list[list[int]]:
+    """Enough in this thread that Python would collect here, and as long as it is kept a collection is due."""
+    return [[number] for number in range(50 * gc.get_threshold()[0])]
 
 
 @pytest.fixture
@@ -48,9 +47,9 @@ def test_what_is_in_a_cycle_ends_in_qts_thread(qapp: QApplication, collector: Co
     async def main() -> None:
         for _ in range(20):
             InACycle()
-            await asyncio.to_thread(allocate)
-        assert ended_in == []
+            kept = await asyncio.to_thread(allocate)
         await until(lambda: len(ended_in) == 20)
+        assert kept
         assert set(ended_in) == {threading.get_ident()}
 
     run_qt(qapp, main())
@@ -60,8 +59,9 @@ def test_what_was_there_is_not_looked_through_again_until_the_end(collector: Col
     before = InACycle()
     collector.settle()
     del before
-    allocate()
+    kept = allocate()
     collector.collect_due()
+    assert kept
     gc.collect()
     assert ended_in == []
     collector.close()

@@ -172,6 +172,10 @@ def test_a_choice_of_ones_own_that_cannot_be_had_is_told_at_once(
         service = EngineService(Settings(model=str(embedded_model)))
         with pytest.raises(ModelFileError, match=r"gone.gguf"):
             await service.ready(EngineSpec(model=str(tmp_path / "gone.gguf")))
+        ready = asyncio.Event()
+        service.subscribe(lambda status: ready.set() if status.state == "ready" else None)
+        await asyncio.wait_for(ready.wait(), 60)  # the usual one, without another question
+        assert service.info is not None and service.info.path == str(embedded_model)
         engine, _ = await service.ready(EngineSpec(backend="", model=str(embedded_model)))
         assert engine.info.path == str(embedded_model)
         await service.close()

@@ -89,13 +89,16 @@ class EngineService:
 
         ``wanted`` is a session's own choice, None the settings'; what is loaded stays when it is the same. The person
         may choose another one while it cannot be had: then that one is returned. A choice that is not the settings'
-        raises its failure: others need not wait for it.
+        raises its failure: others need not wait for it, and the settings' engine is made ready for what comes next.
         """
         await self._turn_to(wanted)
         self.start()
         while (loaded := self._loaded()) is None:
             if self._error is not None and wanted is not None and wanted != wanted_by(self._settings):
-                raise self._error
+                error = self._error
+                self._own = None
+                await self.restart()
+                raise error
             await self._next_change()
         return loaded
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fathom.core.protocols import LibraryIndex
 from fathom.core.types import Scope
-from fathom.store import library
+from fathom.store import library_search
 from fathom.store.database import open_database
 from fathom.store.library import Failure, FileState, LibraryStore, NewDocument
 
@@ -154,14 +154,14 @@ def test_pages_of_results_do_not_overlap(store: LibraryStore) -> None:
 
 
 def test_common_words_are_dropped_in_a_large_library(store: LibraryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "LARGE", 40)
+    monkeypatch.setattr(library_search, "LARGE", 40)
     fill(store, [NewDocument(id=str(n), title=f"t{n}", text=f"the river number{n}") for n in range(60)])
     assert found(store, "the number7") == ["7"]
     assert len(store.search("the river", Scope(), limit=60)) == 60
 
 
 def test_frequencies_follow_a_change_by_another_handle(store: LibraryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "LARGE", 10)
+    monkeypatch.setattr(library_search, "LARGE", 10)
     fill(store, [NewDocument(id=str(n), title="x", text=f"alpha w{n}") for n in range(5)])
     assert len(found(store, "alpha w1")) == 5
     other = LibraryStore(open_database(store.database.path))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 
 CollectionKind = Literal["sample", "documents", "files"]
 Preference = Literal["normal", "pinned", "blocked"]
 """How a collection or folder counts in a search: pinned weighs half as much again, blocked is left out."""
+
+URI_SCHEME = "library://"
+
+
+def document_uri(collection: str, document_id: str) -> str:
+    """``library://<collection>/<document id>``, percent-encoded where needed."""
+    return f"{URI_SCHEME}{quote(collection, safe='')}/{quote(document_id, safe='/')}"
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -25,13 +25,13 @@ from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QWidget
 from fathom.core.errors import UserError
 from fathom.core.types import Scope
 from fathom.ui.bridge import Bridge, Tasks
-from fathom.ui.library import words
+from fathom.ui.library import listing
 from fathom.ui.library.collection_list import CollectionList
 from fathom.ui.library.collection_page import DOCUMENTS, PROBLEMS, CollectionPage
+from fathom.ui.library.listing import Listing, Nothing
 from fathom.ui.library.passage import PassagePane
-from fathom.ui.library.rows import PAGE, Row, one_paragraph
+from fathom.ui.library.rows import PAGE, Row
 from fathom.ui.library.welcome import DropSheet, Welcome
-from fathom.ui.research.timeline_text import clean
 from fathom.ui.research.words import count
 from fathom.ui.widgets.cards import column, row
 from fathom.ui.widgets.error_dialog import ErrorDialog
@@ -40,10 +40,8 @@ from fathom.ui.widgets.toast import Toast
 
 if TYPE_CHECKING:
     from fathom.services.application import Services
-    from fathom.services.library_service import Collection, Entry, Failure, Found, IndexProgress, LibraryService, Twins
+    from fathom.services.library_service import Collection, IndexProgress, LibraryService
 
-RESULTS = 30
-MOST_PROBLEMS = 1_000
 ROOMY = 1100  # from this width on the left column has its full width
 
 
@@ -226,106 +224,22 @@ class LibraryArea(QWidget):
             return
         page, folder, query = self.page, self.page.folder, self.page.query
         page.retry.setVisible(page.tab == PROBLEMS and bool(collection.failed))
+        shown: Listing | Nothing
         if query and page.tab == DOCUMENTS:
             within = f"{name}/{folder}" if folder else name
-            found = await library.find(query, _only(collection, within), RESULTS)
-            if asked == self._asked:
-                self._show_results(query, found, collection)
+            found = await library.find(query, _only(collection, within), listing.RESULTS)
+            shown = listing.results(query, found, collection)
         elif page.tab == DOCUMENTS:
             total = await library.count(name, folder)
             entries = await library.entries(name, folder, PAGE)
-            if asked == self._asked:
-                self._show_documents(total, entries, collection)
+            reading = self.list.model.progress(name) is not None
+            shown = listing.documents(total, entries, collection, reading)
         elif page.tab == PROBLEMS:
-            self._show_problems(collection.failed)
+            shown = listing.problems(collection.failed)
         else:
-            twins = await library.twins(name)
-            if asked == self._asked:
-                self._show_twins(twins, collection)
-
-    def _show_results(self, query: str, found: Sequence[Found], collection: Collection) -> None:
-        if not found:
-            blocked = collection.preference == "blocked"
-            self.page.show_nothing(
-                "search",
-                f"Nothing about “{query}”",
-                "This collection is blocked: it is not searched. Unblock it under More."
-                if blocked
-                else "Try fewer or other words, or all folders.",
-            )
-            return
-        rows = []
-        for one in found:
-            hit = one.hit
-            parts = [words.place(hit.path, collection.path if collection.kind == "documents" else "")]
-            if hit.page:
-                parts.append(f"page {hit.page}")
-            if hit.also:
-                parts.append(f"also in {count(len(hit.also), 'other file')}")
-            text, places = one_paragraph(hit.snippet, one.places)
-            rows.append(
-                Row(
-                    title=hit.title,
-                    second="  ·  ".join(parts),
-                    text=text,
-                    places=places,
-                    icon="quote",
-                    uri=hit.uri,
-                    path=hit.path,
-                    start=hit.start,
-                    end=hit.end,
-                    lines=3,
-                )
-            )
-        best = f"The best {len(found)} results" if len(found) == RESULTS else count(len(found), "result")
-        self.page.show_rows(rows, f"{best}, best first")
-
-    def _show_documents(self, total: int, entries: Sequence[Entry], collection: Collection) -> None:
-        if total:
-            self.page.show_pages(total, [_entry_row(entry, collection) for entry in entries])
-        elif self.list.model.progress(collection.name) is not None:
-            self.page.show_nothing("clock", "The first documents come in a moment", "They can be found as they come.")
-        else:
-            self.page.show_nothing("folder", "No documents here", "Put files into the folder, or look at “Not read”.")
-
-    def _show_problems(self, failed: Sequence[Failure]) -> None:
-        if not failed:
-            self.page.show_nothing("ok", "Everything could be read", "Files that cannot be read are listed here.")
-            return
-        from fathom.services.library_service import advice
-
-        rows = [
-            Row(
-                title=one.path,
-                text=one_paragraph(_sentence(one.reason))[0],
-                icon="warn",
-                token="orange" if one.scanned else "red",
-                lines=3,
-                remedy=advice(one),
-            )
-            for one in failed[:MOST_PROBLEMS]
-        ]
-        more = f"; the first {MOST_PROBLEMS:,} are listed" if len(failed) > MOST_PROBLEMS else ""
-        what = count(len(failed), "file or line", "files or lines")
-        self.page.show_rows(rows, f"{what} could not be read; the rest is here{more}")
-
-    def _show_twins(self, twins: Sequence[Twins], collection: Collection) -> None:
-        if not twins:
-            self.page.show_nothing("ok", "No duplicates", "Files with the same text are listed here, and found once.")
-            return
-        root = collection.path if collection.kind == "documents" else ""
-        rows = [
-            Row(
-                title=one.title,
-                second=f"{len(one.paths)} files with the same text; a search finds it once",
-                text="\n".join(clean(words.place(path, root)) for path in one.paths),
-                icon="copy",
-                uri=one.uri,
-                lines=4,
-            )
-            for one in twins
-        ]
-        self.page.show_rows(rows, count(len(twins), "text") + " in more than one file")
+            shown = listing.twins(await library.twins(name), collection)
+        if asked == self._asked:
+            page.show_listing(shown)
 
     def _page_wanted(self, number: int) -> None:
         self._tasks.start(self._load_page(number, self._asked))
@@ -337,7 +251,7 @@ class LibraryArea(QWidget):
             return
         entries = await library.entries(name, self.page.folder, PAGE, number * PAGE)
         if asked == self._asked:
-            self.page.list.rows.put_page(number, [_entry_row(entry, collection) for entry in entries])
+            self.page.list.rows.put_page(number, [listing.entry_row(entry, collection) for entry in entries])
 
     # --- a document -----------------------------------------------------------------------------------------------
 
@@ -592,28 +506,6 @@ def _only(collection: Collection, within: str) -> Scope:
     if collection.kind == "sample":
         return Scope(documents=False)
     return Scope(sample=False, collections=(within,))
-
-
-def _entry_row(entry: Entry, collection: Collection) -> Row:
-    root = collection.path if collection.kind == "documents" else ""
-    place = words.place(entry.path, root)
-    if entry.path == collection.path or collection.kind == "sample":  # many documents in one file
-        place = ""
-    parts = [part for part in (place, *words.details(entry.author, entry.date, entry.pages)) if part]
-    if place:
-        parts.append(words.size(entry.size))
-    return Row(
-        title=entry.title,
-        second="  ·  ".join(parts) or entry.uri.rpartition("/")[2],
-        icon="result",
-        uri=entry.uri,
-        path=entry.path,
-    )
-
-
-def _sentence(text: str) -> str:
-    text = clean(text).strip()
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?", ")")) else ".")
 
 
 def words_label(collection: Collection | None) -> str:

@@ -14,10 +14,10 @@ from PySide6.QtWidgets import QLineEdit, QMenu, QSizePolicy, QStackedWidget, QWi
 
 from fathom.ui import icons, theme
 from fathom.ui.library import words
-from fathom.ui.library.rows import Row, RowList
+from fathom.ui.library.listing import Listing, Nothing
+from fathom.ui.library.rows import RowList
 from fathom.ui.research.detail_empty import EmptyState
 from fathom.ui.research.detail_tabs import TabRow, Tabs
-from fathom.ui.research.words import count
 from fathom.ui.widgets.banner import Banner
 from fathom.ui.widgets.buttons import Button
 from fathom.ui.widgets.cards import Bar, Card, column, row
@@ -269,24 +269,20 @@ class CollectionPage(QWidget):
         """How many texts stand in more than one file."""
         self.tabs.setTabText(TWINS, f"Duplicates ({number:,})" if number else "Duplicates")
 
-    def show_rows(self, rows: Sequence[Row], foot: str = "") -> None:
-        """Results, problems or duplicates."""
+    def show_listing(self, listing: Listing | Nothing) -> None:
+        """The rows of the tab that is in sight, or why there are none."""
+        if isinstance(listing, Nothing):
+            self.nothing.say(listing.icon, "mut", listing.title, listing.text)
+            self.under.setCurrentWidget(self.nothing)
+            self.list.rows.show([])
+            self.foot.setText("")
+            return
         self.under.setCurrentWidget(self.list)
-        self.list.show_rows(rows)
-        self.foot.setText(foot)
-
-    def show_pages(self, total: int, first: Sequence[Row]) -> None:
-        """All documents, of which the first page is here."""
-        self.under.setCurrentWidget(self.list)
-        self.list.show_pages(total, first)
-        self.foot.setText(count(total, "document"))
-
-    def show_nothing(self, icon: str, title: str, text: str) -> None:
-        """Why the list is empty."""
-        self.nothing.say(icon, "mut", title, text)
-        self.under.setCurrentWidget(self.nothing)
-        self.list.rows.show([])
-        self.foot.setText("")
+        if listing.total:
+            self.list.show_pages(listing.total, listing.rows)
+        else:
+            self.list.show_rows(listing.rows)
+        self.foot.setText(listing.foot)
 
     @property
     def folder(self) -> str:

@@ -7,15 +7,17 @@ import shutil
 import stat
 import time
 import unicodedata
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pdf_samples import pdf, scan
 
 from fathom.core.errors import LibraryError
 from fathom.core.types import Scope
+from fathom.services import library_service, library_watch
 from fathom.services.library_service import IndexProgress, LibraryService, advice
 from fathom.store.database import open_database
 from fathom.store.library import LibraryStore
@@ -99,6 +101,42 @@ def test_files_that_cannot_be_read_at_all_are_refused(tmp_path: Path) -> None:
 
 
 # --- following changes --------------------------------------------------------------------------------------------
+
+
+def test_where_the_system_cannot_watch_it_says_so_looks_anyway_and_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path, a="Crocodiles")
+    watch = library_watch.watchfiles.watch
+    full = True
+
+    def watch_or_fail(*paths: Path, **options: Any) -> Iterator[Any]:
+        if full:
+            raise OSError("OS file watch limit reached.")
+        return watch(*paths, **options)
+
+    monkeypatch.setattr(library_watch.watchfiles, "watch", watch_or_fail)
+    monkeypatch.setattr(library_service, "LOOK_EVERY_S", 0.05)
+
+    async def main() -> None:
+        nonlocal full
+        async with opened(tmp_path) as service:
+            await service.add(folder)
+            service.start_following()
+            await until(lambda: service._watch_problem)
+            assert (await service.overview()).watch_problem == "OS file watch limit reached."
+            (folder / "b.txt").write_text("Herons")
+            monkeypatch.setattr(library_service, "LOOK_WITHOUT_WATCH_S", 0.1)
+            await until(lambda: titles(service, "herons"))
+            full = False
+            await asyncio.sleep(0.5)  # several tries later
+            await until(lambda: not service._watch_problem)
+            monkeypatch.setattr(library_service, "LOOK_EVERY_S", 600.0)  # now only the watch can tell
+            await asyncio.sleep(0.2)
+            (folder / "c.txt").write_text("Ibises")
+            await until(lambda: titles(service, "ibises"))
+
+    asyncio.run(main())
 
 
 def test_new_changed_and_removed_files_are_followed_by_themselves(tmp_path: Path) -> None:

@@ -211,6 +211,31 @@ def test_what_is_added_does_not_take_away_what_is_read(drive: Callable[[Work], N
     drive(work)
 
 
+def test_a_folder_that_cannot_be_watched_says_so(
+    drive: Callable[[Work], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = notes(tmp_path, a="Crocodiles.")
+
+    def full(*_paths: Path, **_options: object) -> None:
+        raise OSError("OS file watch limit reached.")
+
+    monkeypatch.setattr("fathom.services.library_watch.watchfiles.watch", full)
+
+    async def work(area: LibraryArea, bench: Workbench) -> None:
+        area.add([folder])
+        await until(lambda: shown(area) == ["a"])
+        assert not area.page.banner.isVisible()
+        bench.services.library.start_following()
+        await until(lambda: area.page.banner.isVisible())
+        assert area.page.banner.accessibleDescription().startswith(
+            "New and changed files are noticed every ten minutes"
+        )
+        area.show_collection("sample")
+        assert not area.page.banner.isVisible()
+
+    drive(work)
+
+
 def test_removed_collection_comes_back_with_undo_and_goes_without(
     drive: Callable[[Work], None], tmp_path: Path
 ) -> None:

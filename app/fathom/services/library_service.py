@@ -55,7 +55,8 @@ MOST_SINGLE_CHANGES = 500
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """What the window lists. ``missing`` are collections whose folder or file is not there now."""
+    """What the window lists. ``missing`` are collections whose folder or file is not there now; ``watch_problem`` is ""
+    or why the system does not tell of changes, so that folders are looked through every LOOK_WITHOUT_WATCH_S."""
 
     collections: tuple[Collection, ...] = ()
     missing: frozenset[str] = frozenset()
@@ -354,7 +355,10 @@ class LibraryService:
         if self._watch is not None:
             collections = await in_thread(self._store.collections)
             folders = [Path(one.path) for one in collections if one.kind == "documents"]
-            self._watch.follow(await in_thread(lambda: [path for path in folders if path.is_dir()]))
+            there = await in_thread(lambda: [path for path in folders if path.is_dir()])
+            if self._watch.follow(there) and self._watch_problem:  # whether it is gone is told at once if not
+                self._watch_problem = ""
+                self._publish()
 
     async def _keep_looking(self) -> None:
         for name in await in_thread(self._store.hidden_collections):
@@ -377,6 +381,7 @@ class LibraryService:
             if self._watch_problem and since >= LOOK_WITHOUT_WATCH_S:
                 since = 0.0
                 await self._refresh_all()
+                await self._follow_folders()  # the system's limit may have been raised
 
     def _changed_files(self) -> list[str]:
         """Collections of single files, of which one is not as it was: their folders are not watched."""

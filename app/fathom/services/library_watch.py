@@ -31,11 +31,11 @@ class FolderWatch:
         """What is watched."""
         return self._paths
 
-    def follow(self, paths: Iterable[Path]) -> None:
-        """Watch these, and nothing else. Paths that are not there are left out."""
+    def follow(self, paths: Iterable[Path]) -> bool:
+        """Watch these, and nothing else. Paths that are not there are left out. False when they are watched already."""
         wanted = frozenset(path for path in paths if path.exists())
         if wanted == self._paths:
-            return
+            return False
         self._stop.set()
         self._paths = wanted
         self._stop = threading.Event()
@@ -44,6 +44,7 @@ class FolderWatch:
             arguments = (asyncio.get_running_loop(), sorted(wanted), self._stop)
             self._thread = threading.Thread(target=self._run, args=arguments, name="library-watch", daemon=True)
             self._thread.start()
+        return True
 
     async def close(self) -> None:
         """Watch nothing more."""
@@ -72,4 +73,9 @@ class FolderWatch:
                 tell(lambda found=found: self._changed(found))  # type: ignore[misc]
         except OSError as error:
             reason = str(error)
-            tell(lambda: self._cannot(reason))
+            tell(lambda: self._failed(stop, reason))
+
+    def _failed(self, stop: threading.Event, reason: str) -> None:
+        if stop is self._stop:
+            self._paths, self._thread = frozenset(), None  # the next ``follow`` tries again
+            self._cannot(reason)

@@ -56,7 +56,6 @@ class Model(Struct, frozen=True):
     entry: str = ""  # the catalogue's id
     detail: str = ""  # quantisation and licence, as far as they are known
     note: str = ""
-    train_context: int = 0
     embedded: bool = False
     own: bool = False
     in_use: bool = False
@@ -263,7 +262,6 @@ class ModelLibrary:
             engine_name=header.name or path.stem,
             bytes=sum(part.stat().st_size for part in places.parts(path) if part.is_file()),
             detail=detail,
-            train_context=header.context_length,
             backend=backend,
             fit=fits.pop(backend),
             others=tuple(fits.items()),
@@ -284,7 +282,6 @@ class ModelLibrary:
             base,
             engine_name=base.name,
             detail=" · ".join(part for part in ("MLX", _licence(entry)) if part),
-            train_context=folder.context_length,
             fit=need.fit(context, here.mlx, here.held_bytes),
             pace=self._pace(base.path, base.name, profile, sessions, entry),
             problem=why,

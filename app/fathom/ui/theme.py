@@ -53,7 +53,6 @@ TOKENS: dict[str, tuple[str, str]] = {
     "red_tint": ("#FBE9E7", "#3D1F1D"),
 }
 
-GAPS = (4, 8, 12, 16, 24, 32, 48)
 RADIUS = 8
 HOVER = 0.6  # how much of the sel ground what lies under the pointer has, on the side ground
 

@@ -78,7 +78,6 @@ class GgufHeader(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     context_length: int = 0  # tokens that it was trained on, 0 when it does not say
     chat_template: str = ""
-    size_label: str = ""
     license: str = ""
     tensor_count: int = 0
     file_bytes: int = 0
@@ -270,7 +269,6 @@ def _parse(path: Path, data: mmap.mmap, *, keep_arrays: bool) -> GgufModel:
         name=_NAMES.get(str(metadata.get("general.name", "")), str(metadata.get("general.name", ""))),
         context_length=context if isinstance(context, int) else 0,
         chat_template=str(metadata.get("tokenizer.chat_template", "")),
-        size_label=str(metadata.get("general.size_label", "")),
         license=str(metadata.get("general.license", "")),
         tensor_count=tensor_count,
         file_bytes=reader.size,

@@ -180,7 +180,7 @@ class LibraryArea(QWidget):
             return
         before = self._shown_state
         self._shown_state = (name, collection.indexed, collection.documents, len(collection.failed))
-        self.page.show_collection(collection, model.progress(name), model.is_missing(name))
+        self.page.show_collection(collection, model.progress(name), model.is_missing(name), model.watch_problem)
         if before != self._shown_state and self.stack.currentWidget() is self.split:
             self._tasks.start(self._load_sides(name))
             if not self.page.list.currentIndex().isValid():
@@ -197,7 +197,7 @@ class LibraryArea(QWidget):
         self.list.select(name)
         self.stack.setCurrentWidget(self.split)
         self._shown_state = (name, collection.indexed, collection.documents, len(collection.failed))
-        self.page.show_collection(collection, model.progress(name), model.is_missing(name))
+        self.page.show_collection(collection, model.progress(name), model.is_missing(name), model.watch_problem)
         self._close_document()
         self._tasks.start(self._load_sides(name))
         self._show_list()

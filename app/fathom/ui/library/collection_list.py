@@ -39,13 +39,15 @@ JSONL = (".jsonl", ".ndjson")
 
 
 class CollectionModel(QAbstractListModel):
-    """Collections in their order; what is being added for the first time has a row as well."""
+    """Collections in their order; what is being added for the first time has a row as well. ``watch_problem`` is "" or
+    why changes in folders are not noticed at once."""
 
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[Collection] = []
         self._missing: frozenset[str] = frozenset()
         self._running: dict[str, IndexProgress] = {}
+        self.watch_problem = ""
 
     def show(self, overview: Overview) -> bool:
         """Take the place of everything shown; True when the rows themselves changed."""
@@ -64,6 +66,7 @@ class CollectionModel(QAbstractListModel):
                     )
                 )
         self._missing = overview.missing
+        self.watch_problem = overview.watch_problem
         self._running = {progress.collection: progress for progress in overview.running}
         if [one.name for one in rows] == [one.name for one in self._rows]:
             self._rows = rows

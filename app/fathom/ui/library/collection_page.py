@@ -5,6 +5,7 @@ Shows what it is given and says what was wanted; knows no services.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from fathom.services.library_service import Collection, Folder, IndexProgress
 
 DOCUMENTS, PROBLEMS, TWINS = range(3)
+WATCH_MORE = (
+    " Linux watches more folders when fs.inotify.max_user_watches is raised." if sys.platform == "linux" else ""
+)
 PAUSE_MS = 150
 
 
@@ -196,8 +200,10 @@ class CollectionPage(QWidget):
 
     # --- what it is told ------------------------------------------------------------------------------------------
 
-    def show_collection(self, collection: Collection, progress: IndexProgress | None, missing: bool) -> None:
-        """Its name, where it lies, its state."""
+    def show_collection(
+        self, collection: Collection, progress: IndexProgress | None, missing: bool, watch_problem: str = ""
+    ) -> None:
+        """Its name, where it lies, its state; why its changes are not noticed at once, when they are not."""
         another = self._collection is None or self._collection.name != collection.name
         self._collection = collection
         if another:
@@ -238,6 +244,14 @@ class CollectionPage(QWidget):
                 action=("Look again", "retry", lambda: self.again_wanted.emit(False)),
                 link=("Remove", "", self.remove_wanted.emit),
                 icon="folder",
+            )
+        elif watch_problem and collection.kind == "documents":
+            self.banner.show_message(
+                "amber",
+                "New and changed files are noticed every ten minutes, not at once.",
+                has=watch_problem,
+                do=f"Look again (F5) when they are wanted now. Network drives often cannot be watched.{WATCH_MORE}",
+                icon="clock",
             )
         elif not self._error_shown:
             self.banner.hide()

@@ -30,7 +30,6 @@ from fathom.ui.widgets.labels import lay_out
 Index = QModelIndex | QPersistentModelIndex
 ROW = Qt.ItemDataRole.UserRole
 PAGE = 200
-SNIPPET_LINES = 2
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

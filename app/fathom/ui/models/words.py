@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fathom.core.errors import UserError
 from fathom.services import pace
 from fathom.services.downloads import Download
 from fathom.services.model_library import Model, Offer, Shelf
@@ -123,8 +122,3 @@ def time_of(found: pace.Pace | None) -> str:
         return pace.words(None)
     how = {"measured": "measured here", "estimate": "estimate", "rough": "rough estimate"}
     return f"{pace.words(found).partition('  ·  ')[0]}  ·  {how[found.source]}"
-
-
-def of_error(item: Download) -> UserError:
-    """A failed download's error."""
-    return UserError(item.message, needs=item.needs, has=item.has, do=item.do)

@@ -119,13 +119,6 @@ class Label(QLabel):
             self._tone = tone
             self.update()
 
-    def set_weight(self, weight: int) -> None:
-        """Another weight."""
-        self.setFont(theme.font(self._role, weight))
-        self._cached = None
-        self.updateGeometry()
-        self.update()
-
     def is_cut(self) -> bool:
         """Whether a part of the text does not show at the present width."""
         return self._laid_out(self.width())[1]

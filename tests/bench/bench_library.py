@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from options import Options
+from options import NoData, Options
 
 from fathom.core.types import Scope
 from fathom.store.database import open_database
@@ -45,9 +45,9 @@ Question = tuple[str, frozenset[str]]  # the words, and the ids of the documents
 
 
 def measure(options: Options) -> dict[str, float]:
-    """Medians in milliseconds, and shares. Raises RuntimeError without the data."""
+    """Medians in milliseconds, and shares. Raises NoData without the data."""
     if options.data is None:
-        raise RuntimeError("the library's figures need --data FOLDER, with multihop/ and cjk/ in it")
+        raise NoData("it needs a folder with multihop/ and cjk/ in it: --data FOLDER, or DATA=FOLDER of make")
     corpus = list(_corpus(options.data / "multihop" / "corpus.jsonl"))
     questions = [
         question for name in ("train", "dev") for question in _questions(options.data / "multihop" / f"{name}.jsonl")

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class NoData(Exception):
+    """A measurement needs a folder of question sets that was not given; says which files must be in it."""
+
+
 @dataclass(frozen=True)
 class Options:
     """``model`` is a GGUF, the embedded one unless said; ``data`` a folder of question sets and corpora."""

@@ -2,8 +2,8 @@
 
 Usage: run.py [SUITE] [--model GGUF] [--data FOLDER] [--only NAME]...
 A suite is a list of ``bench_NAME.py`` files. Each has ``measure(options) -> dict[str, float]`` and ``TARGETS``: figure
--> (at most | at least, bound). Figures are medians. Targets are printed beside them, not asserted: a busy machine is
-no defect of the code.
+-> (at most | at least, bound). What needs a folder of data and has none raises NoData: it is left out, and that is
+said. Figures are medians. Targets are printed beside them, not asserted: a busy machine is no defect of the code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from options import Options
+from options import NoData, Options
 
 SUITES: dict[str, tuple[str, ...]] = {
     "main": ("first_paint", "store", "ui", "engine"),
@@ -58,7 +58,10 @@ def main() -> int:
     for name in arguments.only or names:
         module = importlib.import_module(f"bench_{name}")
         print(f"measuring {name} …", file=sys.stderr, flush=True)
-        figures |= module.measure(options)
+        try:
+            figures |= module.measure(options)
+        except NoData as error:
+            print(f"{name}: not measured: {error}", file=sys.stderr, flush=True)
         targets |= module.TARGETS
     print(f"{'figure':<32} {'value':>12}  target")
     for key, value in figures.items():

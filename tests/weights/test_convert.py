@@ -14,7 +14,7 @@ import pytest
 
 import tiny_models
 from fathom.core.errors import ModelFileError
-from fathom.weights import convert, gguf, gguf_blocks, llama_family, mlx_folder
+from fathom.weights import convert, convertible, gguf, gguf_blocks, llama_family, mlx_folder
 
 pytestmark = pytest.mark.mlx
 
@@ -124,7 +124,7 @@ def test_other_families_and_weights_are_refused(fathom_home: Path, tmp_path: Pat
     with pytest.raises(ModelFileError, match="ffn_xx"):
         convert.converted(path)
     header = gguf.GgufHeader(path="", version=3, architecture="gemma3")
-    assert "gemma3" in convert.why_not(header)
+    assert "gemma3" in convertible.why_not(header)
 
 
 def test_a_model_is_converted_once_whatever_it_is_called(fathom_home: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from fathom.core.types import EngineInfo, EngineSpec
 from fathom.prompting.profiles import Profile, load_profile
 from fathom.services import engine_fit, machine
 from fathom.services.mlx_install import MlxInstall
-from fathom.weights import convert, embedded, gguf, memory, mlx_folder
+from fathom.weights import convertible, embedded, gguf, memory, mlx_folder
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ def backend_of(settings: Settings, path: Path | None) -> str:
     if sys.platform != "darwin" or platform.machine() != "arm64" or not MlxInstall().installed():
         return "llamacpp"
     try:
-        return "llamacpp" if path is None or convert.why_not(gguf.read_header(path)) else "mlx"
+        return "llamacpp" if path is None or convertible.why_not(gguf.read_header(path)) else "mlx"
     except ModelFileError:
         return "llamacpp"  # it is told when the file is opened
 

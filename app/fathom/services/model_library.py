@@ -25,7 +25,7 @@ from fathom.services import engine_choice, engine_fit, machine, pace
 from fathom.services.downloads import Download, Downloads
 from fathom.services.engine_service import EngineService
 from fathom.services.pace import Pace, Probe
-from fathom.weights import convert, embedded, gguf, memory, mlx_folder, places
+from fathom.weights import convertible, embedded, gguf, memory, mlx_folder, places
 from fathom.weights.catalog import Entry, catalog
 from fathom.weights.memory import Fit, Machine
 from fathom.weights.places import Candidate
@@ -251,7 +251,7 @@ class ModelLibrary:
         kv_type = self._settings.kv_type
         need = engine_fit.demand(header, path, "llamacpp", here.llamacpp, kv_type=kv_type, shape=shape)
         fits = {"llamacpp": need.fit(context, here.llamacpp, here.held_bytes)}
-        if not _no_mlx() and not convert.why_not(header):
+        if not _no_mlx() and not convertible.why_not(header):
             unpacked = engine_fit.demand(header, path, "mlx", here.mlx, shape=shape)
             fits["mlx"] = unpacked.fit(context, here.mlx, here.held_bytes)
         backend = engine_choice.backend_of(self._settings, path)

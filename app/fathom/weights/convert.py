@@ -21,7 +21,7 @@ import numpy as np
 
 from fathom.core.errors import ModelFileError
 from fathom.core.settings import data_dir
-from fathom.weights import gguf, gguf_blocks, gguf_tokenizer, llama_family
+from fathom.weights import convertible, gguf, gguf_blocks, gguf_tokenizer, llama_family
 from fathom.weights.embedded import sha256
 
 VERSION = 1  # of the conversion: a folder of another version is made anew
@@ -46,11 +46,6 @@ def cache_dir() -> Path:
     return data_dir() / "cache" / "mlx"
 
 
-def why_not(header: gguf.GgufHeader) -> str:
-    """Why the file of this header cannot be converted, "" when (as far as the header tells) it can."""
-    return llama_family.why_not(header) or gguf_tokenizer.why_not(header.metadata)
-
-
 def converted(path: Path, on_progress: Callable[[float], None] | None = None) -> Path:
     """The MLX folder of the GGUF at ``path``, converted now unless the cache has it. ``on_progress`` gets 0 to 1.
 
@@ -59,7 +54,7 @@ def converted(path: Path, on_progress: Callable[[float], None] | None = None) ->
     """
     progress = on_progress or (lambda _done: None)
     header = gguf.read_header(path)
-    if why := why_not(header):
+    if why := convertible.why_not(header):
         raise _error(path, why)
     state = path.stat()
     known = list(_kept())
@@ -104,7 +99,7 @@ def convert(path: Path, folder: Path, on_progress: Callable[[float], None] | Non
     """
     progress = on_progress or (lambda _done: None)
     model = gguf.read_model(path)
-    if why := why_not(model.header):
+    if why := convertible.why_not(model.header):
         raise _error(path, why)
     folder.mkdir(parents=True)
     try:

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fathom.weights.convertible import ARCHITECTURES, number
 from fathom.weights.gguf import GgufHeader
-
-ARCHITECTURES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
-"""GGUF's architecture -> ``model_type`` of mlx-lm."""
 
 ROPE_FACTORS = "rope_freqs.weight"
 
@@ -35,18 +33,6 @@ _BLOCK = {
     "ffn_down": "mlp.down_proj",
 }
 _NAME = re.compile(r"(?:blk\.(?P<block>\d+)\.)?(?P<part>\w+)\.(?P<kind>weight|bias)")
-
-
-def why_not(header: GgufHeader) -> str:
-    """Why a model of this kind cannot be converted, "" when it can."""
-    if header.architecture not in ARCHITECTURES:
-        return f"a model of the architecture {header.architecture!r}"
-    if _number(header, "expert_count", 0):
-        return "a mixture of experts"
-    scaling = header.metadata.get(f"{header.architecture}.rope.scaling.type", "none")
-    if scaling not in ("none", "linear", "yarn"):
-        return f"a model whose positions are scaled as {scaling!r}"
-    return ""
 
 
 def mlx_name(name: str) -> str:
@@ -70,9 +56,9 @@ def rows(header: GgufHeader, name: str, count: int) -> npt.NDArray[np.intp] | No
     part = match["part"] if match else ""
     if part not in ("attn_q", "attn_k"):
         return None
-    heads = int(_number(header, "attention.head_count"))
+    heads = int(number(header, "attention.head_count"))
     if part == "attn_k":
-        heads = int(_number(header, "attention.head_count_kv", heads))
+        heads = int(number(header, "attention.head_count_kv", heads))
     return np.arange(count).reshape(heads, -1, 2).swapaxes(1, 2).reshape(-1)
 
 
@@ -83,21 +69,21 @@ def config(
 
     Raises KeyError when the header lacks a number, ValueError when the scaling of positions is of an unknown form.
     """
-    heads = int(_number(header, "attention.head_count"))
-    width = int(_number(header, "embedding_length"))
-    head_width = int(_number(header, "attention.key_length", width // heads))
+    heads = int(number(header, "attention.head_count"))
+    width = int(number(header, "embedding_length"))
+    head_width = int(number(header, "attention.key_length", width // heads))
     architecture = header.architecture
-    theta = float(_number(header, "rope.freq_base", 10_000.0))
+    theta = float(number(header, "rope.freq_base", 10_000.0))
     return {
         "model_type": ARCHITECTURES[architecture],
         "architectures": [{"llama": "LlamaForCausalLM"}.get(architecture, f"{architecture.title()}ForCausalLM")],
         "hidden_size": width,
-        "num_hidden_layers": int(_number(header, "block_count")),
-        "intermediate_size": int(_number(header, "feed_forward_length")),
+        "num_hidden_layers": int(number(header, "block_count")),
+        "intermediate_size": int(number(header, "feed_forward_length")),
         "num_attention_heads": heads,
-        "num_key_value_heads": int(_number(header, "attention.head_count_kv", heads)),
+        "num_key_value_heads": int(number(header, "attention.head_count_kv", heads)),
         "head_dim": head_width,
-        "rms_norm_eps": float(_number(header, "attention.layer_norm_rms_epsilon")),
+        "rms_norm_eps": float(number(header, "attention.layer_norm_rms_epsilon")),
         "vocab_size": vocabulary,
         "max_position_embeddings": header.context_length or 2048,
         "rope_theta": theta,
@@ -115,8 +101,8 @@ def _rope_scaling(
 ) -> dict[str, Any] | None:
     kind = header.metadata.get(f"{header.architecture}.rope.scaling.type", "none")
     if kind != "none":
-        scaling = {"rope_type": kind, "type": kind, "factor": float(_number(header, "rope.scaling.factor"))}
-        original = _number(header, "rope.scaling.original_context_length", 0)
+        scaling = {"rope_type": kind, "type": kind, "factor": float(number(header, "rope.scaling.factor"))}
+        original = number(header, "rope.scaling.original_context_length", 0)
         return scaling | ({"original_max_position_embeddings": int(original)} if original else {})
     if factors is None:
         return None
@@ -140,10 +126,3 @@ def _llama3_factors(theta: float, head_width: int, factor: float) -> npt.NDArray
     smooth = (8192 / lengths - 1) / 3  # low_freq_factor 1, high_freq_factor 4
     between = 1 / ((1 - smooth) / factor + smooth)
     return np.where(lengths < 2048, 1.0, np.where(lengths > 8192, factor, between))
-
-
-def _number(header: GgufHeader, name: str, default: float | None = None) -> float:
-    value = header.metadata.get(f"{header.architecture}.{name}", default)
-    if not isinstance(value, (int, float)):
-        raise KeyError(f"{header.architecture}.{name}")
-    return value

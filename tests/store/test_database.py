@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,8 @@ def test_data_is_backed_up_before_a_migration(path: Path) -> None:
     assert not (path.parent / "backups").exists()
     database.migrate("notes", (m001_notes, m002_colour))
     (backup,) = (path.parent / "backups").iterdir()
-    assert sqlite3.connect(backup).execute("SELECT * FROM notes").fetchall() == [(1, "precious")]
+    with closing(sqlite3.connect(backup)) as kept:
+        assert kept.execute("SELECT * FROM notes").fetchall() == [(1, "precious")]
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     database.close()
 

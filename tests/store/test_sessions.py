@@ -58,7 +58,9 @@ def test_replay_equals_what_was_recorded(store: SessionStore) -> None:
     events = list(run_events(steps=3))
     record_all(store, "s1", events)
     assert store.events("s1") == events
-    assert reopened(store).events("s1") == events
+    again = reopened(store)
+    assert again.events("s1") == events
+    again.close()
 
 
 def test_deltas_pass_by(store: SessionStore) -> None:

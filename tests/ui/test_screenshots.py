@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def samples(tmp_path: Path) -> Path:
     folder = tmp_path / "samples"
     folder.mkdir()
     (folder / "small.json").write_bytes(bench.store.export_recording(session.id))
-    bench.store.close()
+    asyncio.run(bench.services.close())
     return folder
 
 

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit
 from pytestqt.qtbot import QtBot
 from workbench import Workbench, run_qt, until
 
+from fathom.core.errors import LibraryError
 from fathom.ui import theme
 from fathom.ui.bridge import Bridge, Tasks
 from fathom.ui.library import words
@@ -280,6 +281,81 @@ def test_folder_that_is_not_there_is_told_with_a_way_out(drive: Callable[[Work],
         area.look_again("my-notes")
         await until(lambda: not area.page.banner.isVisible())
         assert bench.services.library.collections()[1].documents == 1
+
+    drive(work)
+
+
+def test_an_older_look_that_failed_does_not_speak_over_a_newer_one(
+    drive: Callable[[Work], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = notes(tmp_path, a="Crocodiles.")
+
+    async def work(area: LibraryArea, bench: Workbench) -> None:
+        library = bench.services.library
+        overview = library.overview
+        area.add([folder])
+        await until(lambda: shown(area) == ["a"] and area.list.model.progress("my-notes") is None)
+        held, late = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> object:
+            if not held.is_set():  # the look that failed asks what there is, and hears of it late
+                held.set()
+                await late.wait()
+            return await overview()
+
+        shutil.move(folder, tmp_path / "away")
+        refresh = library.refresh
+
+        async def fail(name: str, *, again: bool = False) -> object:
+            try:
+                return await refresh(name, again=again)
+            except LibraryError:
+                monkeypatch.setattr(library, "overview", slow)
+                raise
+
+        monkeypatch.setattr(library, "refresh", fail)
+        area.look_again("my-notes")
+        await held.wait()
+        await until(lambda: area.page.banner.isVisible())
+        monkeypatch.setattr(library, "overview", overview)
+        monkeypatch.setattr(library, "refresh", refresh)
+        shutil.move(tmp_path / "away", folder)
+        area.look_again("my-notes")
+        late.set()
+        await until(lambda: not area.page.banner.isVisible())
+        await asyncio.sleep(0.3)
+        assert not area.page.banner.isVisible()
+
+    drive(work)
+
+
+def test_an_error_of_a_look_stays_until_the_next_one(
+    drive: Callable[[Work], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = notes(tmp_path, a="Crocodiles.")
+
+    async def work(area: LibraryArea, bench: Workbench) -> None:
+        library = bench.services.library
+        area.add([folder])
+        await until(lambda: shown(area) == ["a"] and area.list.model.progress("my-notes") is None)
+        refresh = library.refresh
+
+        async def full(_name: str, *, again: bool = False) -> object:
+            raise LibraryError("The index could not be saved.", needs="room on the disk", has="none", do="Make room.")
+
+        monkeypatch.setattr(library, "refresh", full)
+        area.look_again("my-notes")
+        await until(lambda: area.page.banner.isVisible())
+        for _ in range(3):
+            library._publish()
+            await asyncio.sleep(0.1)
+        assert area.page.banner.isVisible()
+        area.show_collection("sample")
+        assert not area.page.banner.isVisible()
+        area.show_collection("my-notes")
+        monkeypatch.setattr(library, "refresh", refresh)
+        area.look_again("my-notes")
+        assert not area.page.banner.isVisible()
 
     drive(work)
 

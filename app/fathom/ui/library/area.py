@@ -55,6 +55,7 @@ class LibraryArea(QWidget):
         self._removing = ""
         self._asked = 0
         self._looking = self._look_again = False
+        self._looks: dict[str, int] = {}  # how often each collection was looked through on the person's wish
         self._last_folder = Path.home()
         self.setAcceptDrops(True)
 
@@ -370,9 +371,12 @@ class LibraryArea(QWidget):
         """Look through a collection for what is new; with ``failed``, try again what could not be read."""
         collection = self.list.model.collection(name)
         if collection is not None and collection.kind != "sample" and self.list.model.progress(name) is None:
-            self._tasks.start(self._refresh(name, failed))
+            self._looks[name] = self._looks.get(name, 0) + 1
+            if name == self.list.current:
+                self.page.begin_look()
+            self._tasks.start(self._refresh(name, failed, self._looks[name]))
 
-    async def _refresh(self, name: str, failed: bool) -> None:
+    async def _refresh(self, name: str, failed: bool, look: int) -> None:
         if self._library is None:
             return
         try:
@@ -381,6 +385,8 @@ class LibraryArea(QWidget):
             overview = await self._library.overview()
             self.list.show_overview(overview)
             self._show_current()
+            if look != self._looks[name]:
+                return  # a newer look tells how it is now
             if name == self.list.current and name not in overview.missing:
                 self.page.show_error(error.message, error.needs, error.has, error.do)
             else:

@@ -253,16 +253,22 @@ class CollectionPage(QWidget):
                 do=f"Look again (F5) when they are wanted now. Network drives often cannot be watched.{WATCH_MORE}",
                 icon="clock",
             )
-        elif not self._error_shown:
+        elif self._failed_look != (collection.name, collection.indexed):
             self.banner.hide()
-        self._error_shown = False
 
-    _error_shown = False
+    _failed_look = ("", "")  # the collection whose error is shown, and when it was last looked through
 
     def show_error(self, message: str, needs: str, has: str, do: str) -> None:
         """What went wrong with this collection; stays until the next look."""
         self.banner.show_message("red", message, needs=needs, has=has, do=do)
-        self._error_shown = True
+        if self._collection is not None:
+            self._failed_look = self._collection.name, self._collection.indexed
+
+    def begin_look(self) -> None:
+        """It is looked through again: an error of the last look is over."""
+        if self._failed_look != ("", ""):
+            self._failed_look = "", ""
+            self.banner.hide()
 
     def show_progress(self, progress: IndexProgress | None) -> None:
         """How far the indexing is; None when nothing is indexed."""

@@ -75,6 +75,12 @@ def shown(area: LibraryArea) -> list[str]:
     return [rows.row(at).title for at in range(rows.rowCount())]
 
 
+async def add_and_look_through(area: LibraryArea, folder: Path) -> None:
+    """Add "My Notes" with its one document; "Look again" is there once this first look has ended."""
+    area.add([folder])
+    await until(lambda: shown(area) == ["a"] and area.list.model.progress("my-notes") is None)
+
+
 def key(widget: Any, which: Qt.Key) -> None:
     QTest.keyClick(widget, which)
 
@@ -266,9 +272,7 @@ def test_folder_that_is_not_there_is_told_with_a_way_out(drive: Callable[[Work],
     folder = notes(tmp_path, a="Crocodiles.")
 
     async def work(area: LibraryArea, bench: Workbench) -> None:
-        area.add([folder])
-        # "Look again" is there once the first look has ended.
-        await until(lambda: shown(area) == ["a"] and area.list.model.progress("my-notes") is None)
+        await add_and_look_through(area, folder)
         shutil.move(folder, tmp_path / "away")
         area.look_again("my-notes")
         await until(lambda: area.page.banner.isVisible())
@@ -293,8 +297,7 @@ def test_an_older_look_that_failed_does_not_speak_over_a_newer_one(
     async def work(area: LibraryArea, bench: Workbench) -> None:
         library = bench.services.library
         overview = library.overview
-        area.add([folder])
-        await until(lambda: shown(area) == ["a"] and area.list.model.progress("my-notes") is None)
+        await add_and_look_through(area, folder)
         held, late = asyncio.Event(), asyncio.Event()
 
         async def slow() -> object:
@@ -336,8 +339,7 @@ def test_an_error_of_a_look_stays_until_the_next_one(
 
     async def work(area: LibraryArea, bench: Workbench) -> None:
         library = bench.services.library
-        area.add([folder])
-        await until(lambda: shown(area) == ["a"] and area.list.model.progress("my-notes") is None)
+        await add_and_look_through(area, folder)
         refresh = library.refresh
 
         async def full(_name: str, *, again: bool = False) -> object:

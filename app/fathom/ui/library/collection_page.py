@@ -207,6 +207,7 @@ class CollectionPage(QWidget):
         another = self._collection is None or self._collection.name != collection.name
         self._collection = collection
         if another:
+            self._failed_look = "", ""
             self._folder = ""
             self.field.blockSignals(True)
             self.field.clear()

@@ -224,7 +224,8 @@ class Home:
 
     def newest(self) -> Session | None:
         """The session asked last; None before the first one."""
-        if not (self.path / "fathom.db").exists():
+        # The window opens the library after its sessions: opened by both while it is made, the file can stay locked.
+        if not (self.path / "library.db").exists():
             return None
         return next((session for session in self.store.list() if not session.sample), None)
 
